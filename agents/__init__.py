@@ -1,0 +1,1 @@
+"""Who does it: the explainers and the loops that run them."""

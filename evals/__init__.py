@@ -1,0 +1,1 @@
+"""How good it is: judges, scorers, statistics, the model organism and reports."""

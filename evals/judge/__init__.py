@@ -1,0 +1,1 @@
+"""Judges: what predicts, from a label alone, where its feature fires."""

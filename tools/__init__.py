@@ -1,0 +1,1 @@
+"""What can be done: subjects, dictionaries, harvest, patterns and the experiments built on them."""
