@@ -1,0 +1,46 @@
+# Two commands do everything: `make demo` and `make test`. Both set up .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+.PHONY: demo test lint types bench soak wheel clean
+
+demo: $(VENV)/.core
+	$(BIN)/dragoman demo $(DEMO)
+
+test: $(VENV)/.test lint types
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+# Full-size counts; writes the tables under docs/benchmarks.
+bench: $(VENV)/.test
+	DRAGOMAN_BENCH=full $(BIN)/python -m pytest tests/benchmarks -m benchmark -s
+
+# Full-size kill tests; writes docs/soak.md.
+soak: $(VENV)/.test
+	DRAGOMAN_SOAK=full $(BIN)/python -m pytest tests -m soak -s
+
+wheel: $(VENV)/.test
+	$(BIN)/python -m build --wheel
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Dragoman needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache $(DEMO)
