@@ -1,0 +1,63 @@
+"""Tests of the generated corpus."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import pytest
+
+from dragoman.evals.organism import corpus
+from dragoman.evals.organism.concepts import CONCEPTS
+from dragoman.evals.organism.document import Document
+
+DIGEST = """
+import hashlib
+from dragoman.evals.organism import corpus
+print(hashlib.sha256("".join(repr(one) for one in corpus.generate(3, 200, split="held_out")).encode()).hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def train() -> list[Document]:
+    """Three thousand training documents."""
+    return list(corpus.generate(0, 3000, split="train"))
+
+
+@pytest.fixture(scope="module")
+def held_out() -> list[Document]:
+    """Three thousand held-out documents."""
+    return list(corpus.generate(0, 3000, split="held_out"))
+
+
+def test_documents_are_the_same_in_every_process() -> None:
+    here = hashlib.sha256("".join(repr(one) for one in corpus.generate(3, 200, split="held_out")).encode()).hexdigest()
+    for seed in ("1", "2"):
+        run = subprocess.run(
+            [sys.executable, "-c", DIGEST], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        )
+        assert run.stdout.strip() == here
+
+
+def test_a_document_depends_on_its_number_alone() -> None:
+    assert list(corpus.generate(5, 20, split="train"))[17] == corpus.document(5, 17, split="train")
+
+
+def test_splits_and_seeds_share_no_document(train: list[Document], held_out: list[Document]) -> None:
+    texts = [{one.text for one in documents} for documents in (train, held_out, corpus.generate(1, 3000, split="train"))]
+    assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
+
+
+def test_spans_and_probes_lie_inside_the_text(held_out: list[Document]) -> None:
+    for one in held_out:
+        assert "\n\n" not in one.text and one.text == one.text.strip()
+        for span in one.spans:
+            assert 0 <= span.start < span.end <= len(one.text)
+            assert span.concept in CONCEPTS
+        for probe in one.probes:
+            assert one.text.startswith(probe.answer, probe.at), probe
+            assert probe.answer not in probe.rivals
+            assert len(set(probe.rivals)) == len(probe.rivals) > 0
+            assert probe.at == 0 or probe.answer[0].isdigit() or one.text[probe.at - 1] != " ", probe
