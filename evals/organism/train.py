@@ -1,0 +1,206 @@
+"""Training of the organism's language model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from .document import Document
+from .tokens import CONTEXT, Rows, pack, token_ids
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Shape of the model and how long it is trained."""
+
+    width: int = 128
+    """Residual stream, in units; a multiple of 32, the head dimension."""
+    layers: int = 4
+    """Transformer blocks."""
+    hidden: int = 512
+    """Units of each block's gated MLP."""
+    tokens: int = 10_000_000
+    """Training tokens, padding not counted."""
+    rate: float = 3e-3
+    """Peak learning rate of AdamW."""
+    flat: float = 0.6
+    """Share of the run at the peak rate, before it falls linearly to a tenth of a percent of it."""
+    warmup: int = 100
+    """Steps over which the rate rises."""
+    decay: float = 0.05
+    """Weight decay on matrices."""
+    batch: int = 2048
+    """Tokens in a step, padding counted."""
+    row: int = 256
+    """Tokens in a row of a step."""
+    compile: bool = True
+    """Use torch.compile where it works; without it training takes about 1.5 times as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPoint:
+    """How far training has come."""
+
+    tokens: int
+    """Tokens seen."""
+    loss: float
+    """Mean loss in nats a token since the last point."""
+    rate: float
+    """Learning rate."""
+    seconds: float
+    """Since training began."""
+
+
+def train_model(
+    documents: Iterable[Document],
+    tokenizer: PreTrainedTokenizerFast,
+    settings: ModelSettings,
+    *,
+    seed: int,
+    progress: Callable[[TrainingPoint], None] = lambda point: None,
+) -> LlamaForCausalLM:
+    """Train a Llama on `documents`, read once and in order, and return it in float32 and evaluation mode.
+
+    The same documents, settings, seed and number of threads give the same weights on the same machine. Raises ValueError
+    when the documents run out before `settings.tokens`.
+    """
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(_config(tokenizer, settings))
+    model.train()
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": settings.decay}, {"params": vectors, "weight_decay": 0.0}],
+        lr=settings.rate,
+        betas=(0.9, 0.95),
+        fused=True,
+    )
+    loss_of = _loss_function(model, settings)
+    began = time.monotonic()
+    seen, step, recent = 0, 0, []
+    for ids, targets, segments, positions in _batches(documents, tokenizer, settings, seed):
+        rate = settings.rate * _schedule(step, seen / settings.tokens, settings)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = loss_of(ids, targets, segments, positions)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        recent.append(loss.detach())
+        seen += int((targets >= 0).sum())
+        step += 1
+        if step % 100 == 0 or seen >= settings.tokens:
+            progress(TrainingPoint(seen, float(torch.stack(recent).mean()), rate, time.monotonic() - began))
+            recent = []
+        if seen >= settings.tokens:
+            break
+    else:
+        raise ValueError(f"the corpus ended after {seen} tokens of {settings.tokens}: generate more documents")
+    return model.eval()
+
+
+def save_model(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write weights in half precision, configuration and tokenizer in Hugging Face format."""
+    half = LlamaForCausalLM(model.config).to(torch.float16)
+    half.load_state_dict({k: v.to(torch.float16) for k, v in model.state_dict().items()})
+    half.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def load_model(folder: Path) -> LlamaForCausalLM:
+    """Read the model in float32 and evaluation mode."""
+    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def block_mask(segments: Tensor) -> Tensor:
+    """Additive attention mask [rows, 1, length, length]: causal, and each window [rows, length] sees itself only."""
+    length = segments.shape[-1]
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    allowed = (segments[:, :, None] == segments[:, None, :]) & causal
+    return torch.zeros(allowed.shape).masked_fill(~allowed, float("-inf"))[:, None]
+
+
+def _config(tokenizer: PreTrainedTokenizerFast, settings: ModelSettings) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.width,
+        intermediate_size=settings.hidden,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.width // 32,
+        num_key_value_heads=settings.width // 32,
+        head_dim=32,
+        max_position_embeddings=4 * CONTEXT,
+        tie_word_embeddings=False,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _schedule(step: int, done: float, settings: ModelSettings) -> float:
+    """Share of the peak rate: a short rise, flat, then linear to almost nothing."""
+    rise = min(1.0, (step + 1) / settings.warmup)
+    fall = min(1.0, (1.0 - done) / (1.0 - settings.flat))
+    return max(1e-3, rise * fall)
+
+
+def _batches(
+    documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast, settings: ModelSettings, seed: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Steps of (ids, targets, segments, positions), each [batch / row, row]; shuffled inside buffers of 4,096 documents."""
+    rng = np.random.default_rng(seed)
+    stream = token_ids(tokenizer, documents)
+    count = settings.batch // settings.row
+    kept: list[NDArray[np.uint16]] = []
+    while kept := list(islice(stream, 4096)):
+        rows = pack(kept, bos=tokenizer.bos_token_id, eos=tokenizer.eos_token_id, length=settings.row, rng=rng)
+        order = rng.permutation(len(rows.ids))
+        for at in range(0, len(order) - count + 1, count):
+            yield _tensors(rows, order[at : at + count])
+
+
+def _tensors(rows: Rows, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return (
+        torch.from_numpy(rows.ids[chosen].astype(np.int64)),
+        torch.from_numpy(rows.targets[chosen]),
+        torch.from_numpy(rows.segments[chosen].astype(np.int64)),
+        torch.from_numpy(rows.positions[chosen].astype(np.int64)),
+    )
+
+
+def _loss_function(model: LlamaForCausalLM, settings: ModelSettings) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Mean loss of a step, in bfloat16 where the processor has it, compiled where the machine can."""
+
+    def loss_of(ids: Tensor, mask: Tensor, targets: Tensor, positions: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            hidden = model.model(
+                input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False
+            ).last_hidden_state
+            logits = model.lm_head(hidden)
+        return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+
+    compiled: Callable[..., Tensor] = torch.compile(loss_of, dynamic=False) if settings.compile else loss_of
+
+    def call(ids: Tensor, targets: Tensor, segments: Tensor, positions: Tensor) -> Tensor:
+        nonlocal compiled
+        mask = block_mask(segments)
+        try:
+            return compiled(ids, mask, targets, positions)
+        except Exception as error:
+            if compiled is loss_of:
+                raise
+            print(f"torch.compile does not work here ({type(error).__name__}); training without it")
+            compiled = loss_of
+            return loss_of(ids, mask, targets, positions)
+
+    return call
