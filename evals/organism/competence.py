@@ -72,18 +72,18 @@ def measure(
     whole answer to be what greedy decoding over the whole vocabulary says. For tasks whose name ends in a refusal or a hostile reply the
     answer is the first words of that reply.
     """
-    asked: dict[tuple[str, bool], list[tuple[Document, Probe]]] = defaultdict(list)
+    asked: dict[tuple[str, bool], list[tuple[Document, Probe, float]]] = defaultdict(list)
     for document in documents:
         held_out = uses_held_out_template(document)
-        for probe in document.probes:
+        for probe, chance in _joined(document.probes):
             kept = asked[probe.task, held_out]
             if len(kept) < limit:
-                kept.append((document, probe))
+                kept.append((document, probe, chance))
     replies: dict[tuple[str, bool], list[_Reply]] = {}
     chances: dict[tuple[str, bool], list[float]] = {}
     for key, probes in asked.items():
-        replies[key] = _ask(model, [_question(tokenizer, d, p) for d, p in probes])
-        chances[key] = [1 / (1 + len(p.rivals)) for _, p in probes]
+        replies[key] = _ask(model, [_question(tokenizer, d, p) for d, p, _ in probes])
+        chances[key] = [chance for _, _, chance in probes]
     rows = []
     for task in sorted({task for task, _ in asked}):
         both = [key for key in ((task, False), (task, True)) if key in asked]
@@ -123,6 +123,19 @@ def _row(task: str, templates: str, replies: Sequence[_Reply], chances: Sequence
     low, high = wilson(exact, n)
     first, choice = sum(r.first for r in replies) / n, sum(r.choice for r in replies) / n
     return Competence(task, templates, n, exact / n, low, high, first, choice, sum(chances) / n)
+
+
+def _joined(probes: Sequence[Probe]) -> list[tuple[Probe, float]]:
+    """Probes with their chance levels; probes of a task whose answers touch, such as the digits of a sum, become one question."""
+    out: list[tuple[Probe, float]] = []
+    for probe in sorted(probes, key=lambda p: p.at):
+        chance = 1 / (1 + len(probe.rivals))
+        if out and out[-1][0].task == probe.task and out[-1][0].at + len(out[-1][0].answer) == probe.at:
+            before, level = out.pop()
+            rivals = (*(r + probe.answer for r in before.rivals), *(before.answer + r for r in probe.rivals))
+            probe, chance = Probe(before.at, probe.task, before.answer + probe.answer, rivals), level * chance
+        out.append((probe, chance))
+    return out
 
 
 def _question(tokenizer: PreTrainedTokenizerFast, document: Document, probe: Probe) -> _Question:

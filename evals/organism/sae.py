@@ -85,12 +85,21 @@ class SAEPoint:
 
 @torch.no_grad()
 def residuals(
-    model: LlamaForCausalLM, documents: Iterable[NDArray[np.uint16]], *, bos: int, layer: int = LAYER, batch: int = 64
+    model: LlamaForCausalLM,
+    documents: Iterable[NDArray[np.uint16]],
+    *,
+    bos: int,
+    layer: int = LAYER,
+    with_neurons: bool = False,
+    batch: int = 64,
 ) -> Iterator[Tensor]:
     """Residual stream after block `layer` (from zero) for each document, float32 [tokens, d], BOS left out.
 
     Documents are read in windows of 128 with BOS first, as in training and harvest; the forward stops after the block.
+    `with_neurons` appends the units of every MLP up to the block, giving [tokens, d + (layer + 1) * hidden].
     """
+    neurons = _Neurons(model, layer) if with_neurons else None
+    width = model.config.hidden_size + (layer + 1) * model.config.intermediate_size * with_neurons
     pending: list[tuple[int, NDArray[np.uint16]]] = []
     parts: dict[int, list[Tensor]] = {}
     counts: dict[int, int] = {}
@@ -98,7 +107,7 @@ def residuals(
     total = 0
 
     def flush() -> None:
-        for (index, _), hidden in zip(pending, _forward(model, [ids for _, ids in pending], bos, layer), strict=True):
+        for (index, _), hidden in zip(pending, _forward(model, [ids for _, ids in pending], bos, layer, neurons), strict=True):
             parts[index].append(hidden)
         pending.clear()
 
@@ -110,11 +119,13 @@ def residuals(
         if len(pending) >= batch:
             flush()
             while given in parts and len(parts[given]) == counts[given]:
-                yield _join(parts.pop(given), model.config.hidden_size)
+                yield _join(parts.pop(given), width)
                 given += 1
     flush()
     for index in range(given, total):
-        yield _join(parts[index], model.config.hidden_size)
+        yield _join(parts[index], width)
+    if neurons is not None:
+        neurons.close()
 
 
 def train_sae(
@@ -242,7 +253,30 @@ def _join(parts: list[Tensor], width: int) -> Tensor:
     return torch.cat(parts) if parts else torch.zeros(0, width)
 
 
-def _forward(model: LlamaForCausalLM, pieces: list[NDArray[np.uint16]], bos: int, layer: int) -> list[Tensor]:
+class _Neurons:
+    """Notes what the MLPs' units are in the current forward."""
+
+    def __init__(self, model: LlamaForCausalLM, layer: int) -> None:
+        self.seen: list[Tensor] = []
+        self._handles = [block.mlp.down_proj.register_forward_pre_hook(self._note) for block in model.model.layers[: layer + 1]]
+
+    def _note(self, module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.seen.append(inputs[0])
+
+    def take(self) -> list[Tensor]:
+        """The units of each MLP [windows, length, hidden], forgotten afterwards."""
+        taken, self.seen = self.seen, []
+        return taken
+
+    def close(self) -> None:
+        """Take the hooks off the model."""
+        for handle in self._handles:
+            handle.remove()
+
+
+def _forward(
+    model: LlamaForCausalLM, pieces: list[NDArray[np.uint16]], bos: int, layer: int, neurons: _Neurons | None
+) -> list[Tensor]:
     """Residuals after `layer` for windows given without BOS; longer and shorter ones share a padded batch."""
     if not pieces:
         return []
@@ -261,4 +295,6 @@ def _forward(model: LlamaForCausalLM, pieces: list[NDArray[np.uint16]], bos: int
     for block in inner.layers[: layer + 1]:
         out = block(hidden, attention_mask=mask, position_ids=positions, position_embeddings=embeddings)
         hidden = out[0] if isinstance(out, tuple) else out
+    if neurons is not None:
+        hidden = torch.cat([hidden, *neurons.take()], dim=-1)
     return [hidden[row, 1 : len(piece) + 1] for row, piece in enumerate(pieces)]

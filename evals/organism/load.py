@@ -1,0 +1,32 @@
+"""Where the shipped organism lies, and text to try it on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .corpus import generate
+from .document import Document
+
+_WEIGHTS = Path(__file__).resolve().parent / "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class OrganismPaths:
+    """The parts of an organism on disk."""
+
+    model: Path
+    """Folder of the language model and its tokenizer, in Hugging Face format."""
+    sae: Path
+    """Folder of the dictionary, in SAELens format."""
+
+
+def organism_paths(root: Path | None = None) -> OrganismPaths:
+    """The shipped organism, or the one that `build` wrote to `root`."""
+    folder = _WEIGHTS if root is None else root
+    return OrganismPaths(folder / "model", folder / "sae")
+
+
+def corpus_documents(documents: int, seed: int = 7) -> list[Document]:
+    """Documents that the organism was not trained on, held-out templates, names and facts among them."""
+    return list(generate(seed, documents, split="held_out"))
