@@ -1,0 +1,107 @@
+"""Which tokens a condition holds for, and how strongly a pattern predicts that they fire. Vectorised over a whole split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .language import LEVELS, Begins, Clause, Condition, Earlier, Flag, Inside, Match, Near, Pattern, Position, Tokens, Unless
+from .spans import SPANS, matching
+from .text import PatternText
+
+Mask = NDArray[np.bool_]
+
+
+def predict(pattern: Pattern, text: PatternText) -> NDArray[np.float32]:
+    """Predicted strength of every token as a share of the train maximum: the strongest clause that holds, else 0. Shape: (tokens,)."""
+    strength = np.zeros(len(text), np.float32)
+    for clause in pattern.clauses:
+        found = where(clause, text)
+        strength[found] = np.maximum(strength[found], np.float32(LEVELS[clause.level]))
+    return strength
+
+
+def where(clause: Clause, text: PatternText) -> NDArray[np.int64]:
+    """Indices of the tokens for which a clause holds, ascending. Shape: (found,)."""
+    found = np.flatnonzero(text.vocabulary_mask(clause.tokens)[text.ids])
+    for condition in clause.conditions:
+        found = found[holds(condition, text, found)]
+    return found
+
+
+def holds(condition: Condition, text: PatternText, at: NDArray[np.int64]) -> Mask:
+    """Whether the condition holds at the given tokens. Shape: (at,)."""
+    if isinstance(condition, Unless):
+        return ~holds(condition.inner, text, at)
+    if isinstance(condition, Near):
+        return text.vocabulary_mask(condition.tokens)[text.shifted(condition.offset)[at]]
+    if isinstance(condition, Begins):
+        return text.vocabulary_mask(condition.tokens)[text.ids[text.starts_of(condition.unit)[at]]]
+    if isinstance(condition, Position):
+        place = text.position[at]
+        return place < condition.count if condition.side == "first" else place >= condition.count
+    return everywhere(condition, text)[at]
+
+
+def everywhere(condition: Condition, text: PatternText) -> Mask:
+    """Whether the condition holds, for every token; remembered. Shape: (tokens,)."""
+    mask = text.cached(condition)
+    if mask is not None:
+        return mask
+    if isinstance(condition, Earlier):
+        mask = _earlier(condition.scope, condition.tokens, text)
+    elif isinstance(condition, Inside):
+        mask = _in_span(SPANS[condition.span].find(text.joined, text.codes), text)
+    elif isinstance(condition, Match):
+        mask = _overlaps(matching(condition.source)(text.joined, text.codes), text)
+    elif isinstance(condition, Flag):
+        mask = FLAGS[condition.name](text)
+    else:
+        mask = holds(condition, text, text.index)
+    return text.remember(condition, mask)
+
+
+def _earlier(scope: str | int, tokens: Tokens, text: PatternText) -> Mask:
+    hits = text.vocabulary_mask(tokens)[text.ids]
+    last = np.maximum.accumulate(np.where(hits, text.index, -1))
+    before = np.concatenate(([-1], last[:-1]))
+    if isinstance(scope, int):
+        return (before >= text.row_start) & (text.index - before <= scope)
+    return before >= text.starts_of(scope)
+
+
+def _in_span(characters: Mask, text: PatternText) -> Mask:
+    """Tokens whose first character (leading spaces skipped) lies in a span."""
+    return np.append(characters, False)[text.begin]
+
+
+def _overlaps(characters: Mask, text: PatternText) -> Mask:
+    """Tokens with at least one marked character."""
+    total = np.concatenate(([0], np.cumsum(characters)))
+    return total[text.end] > total[np.minimum(text.begin, text.end)]
+
+
+def _repeated(text: PatternText) -> Mask:
+    return text.previous_same >= 0
+
+
+def _copying(text: PatternText) -> Mask:
+    """The token before stood here earlier and was followed by this very token the last time."""
+    before = np.where(text.position > 0, text.index - 1, 0)
+    earlier = np.where(text.position > 0, text.previous_same[before], -1)
+    follower = np.minimum(earlier + 1, len(text) - 1)
+    return (earlier >= 0) & (text.ids[follower] == text.ids)
+
+
+FLAGS: dict[str, Callable[[PatternText], Mask]] = {
+    "word-start": lambda text: ~text.continues,
+    "word-inside": lambda text: text.continues,
+    "line-start": lambda text: text.starts_of("line") == text.index,
+    "sentence-start": lambda text: text.starts_of("sentence") == text.index,
+    "text-start": lambda text: text.position == 0,
+    "repeated": _repeated,
+    "copying": _copying,
+}
+"""Properties of a token's place by their name in the language; their English is in `render.FLAG_PHRASES`."""
