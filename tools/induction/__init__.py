@@ -1,0 +1,1 @@
+"""The explainer that needs no language model: induces patterns from train evidence."""

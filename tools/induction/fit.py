@@ -1,0 +1,74 @@
+"""Fits the strengths of clauses, and drops what does not earn its words."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..patterns.evaluate import where
+from ..patterns.language import LEVELS, Clause, Pattern
+from .grow import Evidence
+
+Doubles = NDArray[np.float64]
+
+_NAMES = list(LEVELS)
+_VALUES = np.array([LEVELS[name] for name in _NAMES])
+
+
+class Cells:
+    """Train tokens grouped by which of the clauses hold for them: enough to judge any choice of strengths."""
+
+    def __init__(self, evidence: Evidence, clauses: list[Clause]) -> None:
+        text = evidence.bank.text
+        code = np.zeros(len(text), np.int32)
+        for place, clause in enumerate(clauses):
+            code[where(clause, text)] |= 1 << place
+        inside = np.flatnonzero(code)
+        cells = 1 << len(clauses)
+        self.n = np.bincount(code[inside], minlength=cells).astype(np.float64)
+        self.s = np.bincount(code[inside], evidence.y[inside].astype(np.float64), cells)
+        self.member = ((np.arange(cells)[:, None] >> np.arange(len(clauses))) & 1).astype(bool)
+        self.tokens = len(text)
+        self.sum = float(evidence.y.sum(dtype=np.float64))
+        self.total = evidence.total
+
+    def correlation(self, levels: Doubles) -> float:
+        """Pearson correlation on train of the prediction with these strengths. Shape of levels: (clauses,)."""
+        p = np.max(np.where(self.member, levels, 0.0), axis=1, initial=0.0)
+        mean_p, mean_y = float(self.n @ p) / self.tokens, self.sum / self.tokens
+        covariance = float(self.s @ p) / self.tokens - mean_p * mean_y
+        variance = (float(self.n @ (p * p)) / self.tokens - mean_p**2) * (self.total / self.tokens - mean_y**2)
+        return covariance / variance**0.5 if variance > 0 else 0.0
+
+    def error(self, levels: Doubles) -> float:
+        """Squared error on train, less a constant."""
+        p = np.max(np.where(self.member, levels, 0.0), axis=1, initial=0.0)
+        return float(self.n @ (p * p) - 2 * self.s @ p)
+
+
+def fit_levels(evidence: Evidence, clauses: list[Clause]) -> tuple[Pattern, float]:
+    """The clauses with the strengths that fit train best, without those better left out, and the correlation on train."""
+    cells = Cells(evidence, clauses)
+    mean = np.array([(cells.s @ column) / max(1.0, cells.n @ column) for column in cells.member.T])
+    levels = _VALUES[np.argmin(np.abs(_VALUES[None] - mean[:, None]), axis=1)]
+    choices = np.append(_VALUES, 0.0)
+    for _ in range(6):
+        before = levels.copy()
+        for place in range(len(clauses)):
+            trials = []
+            for choice in choices:
+                levels[place] = choice
+                trials.append(cells.error(levels))
+            levels[place] = choices[int(np.argmin(trials))]
+        if np.array_equal(before, levels):
+            break
+    kept = [
+        Clause(_NAMES[int(np.argmin(np.abs(_VALUES - level)))], clause.tokens, clause.conditions)
+        for clause, level in zip(clauses, levels, strict=True)
+        if level > 0
+    ]
+    if not kept:
+        best = int(np.argmax(mean))
+        kept, levels = [Clause("faintly", clauses[best].tokens, clauses[best].conditions)], np.zeros(len(clauses))
+        levels[best] = LEVELS["faintly"]
+    return Pattern(tuple(kept)), cells.correlation(levels)

@@ -1,0 +1,282 @@
+"""Grows the clauses of a pattern for one feature, greedily, with a small beam.
+
+1. Roots: the best nameable sets of the token itself, of its neighbours, and single flags, judged on all train tokens not yet covered.
+2. Each root is extended by up to three conditions (a neighbour, a flag, a cue earlier in the text, or the negation of one), as long as each brings
+   more than its words cost.
+3. The best clause is kept, its tokens are covered, and the next one is grown on the rest; or an existing clause is split where a part of it fires
+   more strongly, when that brings more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..patterns.evaluate import holds, where
+from ..patterns.language import ANY, Clause, Condition, Form, Near, OneOf, Tokens, Unless
+from .bank import Bank
+from .cues import cue_conditions
+from .sets import PENALTY, Candidate, Doubles, Gain, token_sets
+
+Longs = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+PRIOR = 4.0
+"""Silent tokens added to every count, so that a rule seen on a handful of tokens does not look perfect."""
+CLAUSE_WORDS = 3.0
+"""What a further clause costs besides its sets."""
+MAX_CONDITIONS = 3
+BEAM = 3
+MAX_SILENT = 12_000
+"""Silent tokens of a clause that are looked at when it is extended."""
+OFFSETS = (-1, 1, -2, 2, -3)
+"""Neighbours that conditions may speak about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A clause in the making."""
+
+    tokens: Tokens
+    conditions: tuple[Condition, ...]
+    at: Longs
+    """Train tokens that it covers and no other clause does. Shape: (covered,)."""
+    gain: float
+    """Reduction of the squared error."""
+    words: float
+
+    def clause(self, level: str = "strongly") -> Clause:
+        """The clause, its level still to be fitted."""
+        return Clause(level, self.tokens, self.conditions)
+
+
+class Option(NamedTuple):
+    """A way to narrow a clause: a condition, or a set that its tokens must also be in."""
+
+    score: float
+    what: Condition | Tokens
+    words: float
+
+
+class Evidence:
+    """One feature on train: where it is active and how strongly."""
+
+    def __init__(self, bank: Bank, at: Longs, value: Floats, seed: int) -> None:
+        """`at`: flat indices of the active tokens, ascending; `value`: activation as a share of the train maximum. Shapes: (active,)."""
+        self.bank = bank
+        self.at = at
+        self.y = np.zeros(len(bank.text), np.float32)
+        self.y[at] = value
+        self.total = float((value.astype(np.float64) ** 2).sum())
+        self.free = np.ones(len(bank.text), bool)
+        self.random = np.random.default_rng((seed, len(at)))
+
+    def cover(self, at: Longs) -> None:
+        """Take tokens out of what is left to explain."""
+        self.free[at] = False
+
+
+def squares(n: Doubles, s: Doubles) -> Doubles:
+    """Reduction of the squared error by predicting the mean on each set."""
+    return s * s / (n + PRIOR)
+
+
+def grow(evidence: Evidence, most: int) -> list[Node]:
+    """Up to `most` clauses, in the order in which they bring most."""
+    nodes: list[Node] = []
+    while len(nodes) < most:
+        fresh = _best_clause(evidence)
+        splits = [(place, _best_split(evidence, node)) for place, node in enumerate(nodes)]
+        place, split = max(splits, key=lambda pair: pair[1].gain if pair[1] else -1.0) if splits else (0, None)
+        fresh_score = _score(evidence, fresh) if fresh else -1.0
+        split_score = split.gain / evidence.total - PENALTY * (split.words + CLAUSE_WORDS) if split else -1.0
+        if max(fresh_score, split_score) <= 0:
+            break
+        if split and split_score > fresh_score:
+            parent = nodes[place]
+            nodes[place] = Node(parent.tokens, parent.conditions, np.setdiff1d(parent.at, split.at), parent.gain, parent.words)
+            nodes.append(split)
+        elif fresh:
+            evidence.cover(fresh.at)
+            nodes.append(fresh)
+    return nodes
+
+
+def _score(evidence: Evidence, node: Node) -> float:
+    return node.gain / evidence.total - PENALTY * (node.words + CLAUSE_WORDS)
+
+
+def _best_clause(evidence: Evidence) -> Node | None:
+    beam = _roots(evidence)[:BEAM]
+    best: Node | None = None
+    for depth in range(MAX_CONDITIONS + 1):
+        for node in beam:
+            if best is None or _score(evidence, node) > _score(evidence, best):
+                best = node
+        if depth == MAX_CONDITIONS:
+            break
+        children = [child for node in beam for child in _children(evidence, node)]
+        children.sort(key=lambda node: (-_score(evidence, node), str(node.clause())))
+        beam = _distinct(children)[:BEAM]
+        if not beam:
+            break
+    return best
+
+
+def _distinct(nodes: list[Node]) -> list[Node]:
+    """Drop nodes that cover exactly what a better one covers."""
+    kept: list[Node] = []
+    for node in nodes:
+        if not any(len(node.at) == len(other.at) and np.array_equal(node.at, other.at) for other in kept):
+            kept.append(node)
+    return kept
+
+
+def _roots(evidence: Evidence) -> list[Node]:
+    bank, text = evidence.bank, evidence.bank.text
+    covered = np.flatnonzero(~evidence.free)
+    active = evidence.at[evidence.free[evidence.at]]
+    value = evidence.y[active].astype(np.float64)
+    size = bank.size + 1
+    options: list[Option] = []
+    for offset in (0, *OFFSETS[:3]):
+        ids = text.shifted(offset)
+        n = bank.counts(offset) - np.bincount(ids[covered], minlength=size)
+        s = np.bincount(ids[active], value, size)
+        for found in token_sets(bank, n, s, squares, evidence.total):
+            what = found.tokens if offset == 0 else Near(offset, found.tokens)
+            options.append(Option(found.score - (0 if offset == 0 else 2 * PENALTY), what, found.words + (0 if offset == 0 else 2)))
+    flags, table = bank.flags
+    gains = squares(bank.flag_counts - table[covered].sum(0), value @ table[active])
+    options += [Option(float(g) / evidence.total - 3 * PENALTY, flag, 3.0) for flag, g in zip(flags, gains, strict=True)]
+    options.sort(key=lambda option: (-option.score, str(option.what)))
+    nodes = []
+    for option in options[: 2 * BEAM]:
+        tokens, conditions = (option.what, ()) if isinstance(option.what, Tokens) else (ANY, (option.what,))
+        at = where(Clause("strongly", tokens, conditions), text)
+        nodes.append(_node(evidence, tokens, conditions, at[evidence.free[at]], option.words))
+    return _distinct(sorted(nodes, key=lambda node: -_score(evidence, node)))
+
+
+def _node(evidence: Evidence, tokens: Tokens, conditions: tuple[Condition, ...], at: Longs, words: float) -> Node:
+    gain = float(squares(np.float64(len(at)), evidence.y[at].sum(dtype=np.float64)))
+    return Node(tokens, conditions, at, gain, words)
+
+
+def _children(evidence: Evidence, node: Node) -> list[Node]:
+    """The node narrowed in each of the most promising ways."""
+    if len(node.at) < 8:
+        return []
+    options = narrowings(evidence, node, squares, True)
+    return [_narrow(evidence, node, option) for option in options[:BEAM]]
+
+
+def _best_split(evidence: Evidence, node: Node) -> Node | None:
+    """The part of a clause that most deserves a strength of its own, its gain being what the split brings."""
+    if len(node.at) < 16:
+        return None
+    size, mass = float(len(node.at)), float(evidence.y[node.at].sum(dtype=np.float64))
+    whole = mass * mass / (size + PRIOR)
+
+    def gain(n: Doubles, s: Doubles) -> Doubles:
+        split = squares(n, s) + squares(size - n, mass - s) - whole
+        return np.where((s / np.maximum(n, 1e-9) > mass / size) & (n < size), split, 0.0)
+
+    best: Node | None = None
+    for option in narrowings(evidence, node, gain, False)[:2]:
+        child = _narrow(evidence, node, option)
+        if 4 <= len(child.at) < len(node.at):
+            brings = float(gain(np.float64(len(child.at)), evidence.y[child.at].sum(dtype=np.float64)))
+            child = Node(child.tokens, child.conditions, child.at, brings, child.words)
+            if best is None or child.gain - PENALTY * evidence.total * child.words > best.gain - PENALTY * evidence.total * best.words:
+                best = child
+    return best
+
+
+def _narrow(evidence: Evidence, node: Node, option: Option) -> Node:
+    text = evidence.bank.text
+    if isinstance(option.what, Tokens):
+        at = node.at[text.vocabulary_mask(option.what)[text.ids[node.at]]]
+        tokens = intersect(node.tokens, option.what)
+        return _node(evidence, tokens, node.conditions, at, node.words + option.words)
+    at = node.at[holds(option.what, text, node.at)]
+    return _node(evidence, node.tokens, (*node.conditions, option.what), at, node.words + option.words)
+
+
+def intersect(tokens: Tokens, other: Tokens) -> Tokens:
+    """Tokens in both sets, each of a single term; lists of tokens absorb `any`."""
+    factors = (*tokens.terms[0], *other.terms[0])
+    kept = tuple(dict.fromkeys(factor for factor in factors if factor != Form("any")))
+    lists = [factor for factor in kept if isinstance(factor, OneOf)]
+    if len(lists) == 2:
+        shared = tuple(text for text in lists[1].texts if text in lists[0].texts)
+        if shared:
+            kept = tuple(factor for factor in kept if factor not in lists) + (OneOf(shared),)
+    return Tokens((kept or (Form("any"),),))
+
+
+def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list[Option]:
+    """Ways to narrow a clause, the most promising first. `gain` judges what is left; `negate` also tries what to leave out."""
+    bank, text = evidence.bank, evidence.bank.text
+    at, weight = _sample(evidence, node.at)
+    value = evidence.y[at].astype(np.float64)
+    mass = weight * value
+    size, sum_ = weight.sum(), mass.sum()
+    parent = float(gain(size, sum_)) / evidence.total if negate else 0.0
+
+    def rest(n: Doubles, s: Doubles) -> Doubles:
+        return gain(size - n, sum_ - s)
+
+    options: list[Option] = []
+    used = {condition.inner if isinstance(condition, Unless) else condition for condition in node.conditions}
+    taken = {condition.offset for condition in used if isinstance(condition, Near)}
+    for offset in (0, *OFFSETS):
+        ids = text.shifted(offset)[at]
+        n = np.bincount(ids, weight, bank.size + 1)
+        s = np.bincount(ids, mass, bank.size + 1)
+        for found in token_sets(bank, n, s, gain, evidence.total, 2):
+            if offset == 0:
+                options.append(Option(found.score, found.tokens, found.words))
+            elif offset not in taken:
+                options.append(Option(found.score - 2 * PENALTY, Near(offset, found.tokens), found.words + 2))
+        if negate and offset != 0:
+            for found in token_sets(bank, n, s, rest, evidence.total, 1):
+                options.append(Option(found.score - 3 * PENALTY, Unless(Near(offset, found.tokens)), found.words + 3))
+    options += _flag_options(evidence, used, at, weight, mass, gain, rest if negate else None)
+    options += [Option(score, what, words) for score, what, words in cue_conditions(evidence.bank, at, weight, value, gain, evidence.total)]
+    better = [option for option in options if option.score > parent]
+    return sorted(better, key=lambda option: (-option.score, str(option.what)))
+
+
+def _flag_options(
+    evidence: Evidence, used: set[Condition], at: Longs, weight: Doubles, mass: Doubles, gain: Gain, rest: Gain | None
+) -> list[Option]:
+    flags, table = evidence.bank.flags
+    both = np.stack((weight, mass)).astype(np.float32) @ table[at].astype(np.float32)
+    n, s = both.astype(np.float64)
+    options = [Option(float(g) / evidence.total - 3 * PENALTY, flag, 3.0) for flag, g in zip(flags, gain(n, s), strict=True) if flag not in used]
+    if rest is not None:
+        gains = rest(n, s)
+        options += [
+            Option(float(g) / evidence.total - 4 * PENALTY, Unless(flag), 4.0)  # type: ignore[arg-type]
+            for flag, g in zip(flags, gains, strict=True)
+            if flag not in used
+        ]
+    return options
+
+
+def _sample(evidence: Evidence, at: Longs) -> tuple[Longs, Doubles]:
+    """All active and a bounded number of silent tokens of a clause, with what each stands for. Shapes: (sample,)."""
+    active = evidence.y[at] > 0
+    silent = at[~active]
+    if len(silent) <= MAX_SILENT:
+        return at, np.ones(len(at))
+    picked = evidence.random.choice(silent, MAX_SILENT, replace=False)
+    kept = np.concatenate((at[active], picked))
+    return kept, np.concatenate((np.ones(int(active.sum())), np.full(MAX_SILENT, len(silent) / MAX_SILENT)))
+
+
+__all__ = ["Candidate", "Evidence", "Node", "grow", "intersect"]

@@ -1,0 +1,134 @@
+"""The best nameable token sets for given sums: the heart of induction.
+
+Every candidate set g is judged by its count n(g) and the sum S(g) of the activations on it. A clause of level S/n on tokens that were predicted
+silent lowers the squared error by S²/n; so the best set without any limit on its size is a prefix of the tokens sorted by their mean, and nameable
+sets (a short list, a form, an affix, "used like") are compared with it by the same figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..patterns.language import MAX_LITERALS, Closeness, Form, Like, OneOf, Tokens
+from ..patterns.usage import COSINE, unit
+from .bank import Bank
+
+Doubles = NDArray[np.float64]
+Gain = Callable[[Doubles, Doubles], Doubles]
+"""Reduction of the squared error from the counts and sums of candidate sets."""
+
+SEEDS = 24
+"""How many of the most telling tokens "used like" is tried around."""
+PENALTY = 0.002
+"""Share of the total squares that every further word of a label must bring."""
+
+
+class Candidate(NamedTuple):
+    """A set of tokens and what it brings."""
+
+    score: float
+    """Gain as a share of the total squares, less the penalty for its length."""
+    gain: float
+    """Reduction of the squared error."""
+    tokens: Tokens
+    """The set."""
+    words: float
+    """Its length in the label, in words."""
+
+
+def token_sets(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float, most: int = 3) -> list[Candidate]:
+    """The best sets of each kind, best first.
+
+    `n`, `s`: count and sum per token id, the last entry for "outside the window". Shape: (vocabulary + 1,). `total`: sum of squares.
+    """
+    found = [*_lists(bank, n, s, gain, total), *_forms(bank, n, s, gain, total), *_likes(bank, n, s, gain, total)]
+    return sorted(found, key=lambda candidate: (-candidate.score, str(candidate.tokens)))[:most]
+
+
+def _candidate(gain: float, total: float, tokens: Tokens, words: float) -> Candidate:
+    return Candidate(gain / total - PENALTY * words, gain, tokens, words)
+
+
+def _lists(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float) -> list[Candidate]:
+    symbols = len(bank.symbol_texts) + 1
+    count = np.bincount(bank.symbol_of, n, symbols)
+    mass = np.bincount(bank.symbol_of, s, symbols)
+    single = np.where((count > 0) & bank.nameable, gain(count, mass), -np.inf)
+    order = np.argsort(-single, kind="stable")[:40]
+    order = order[np.isfinite(single[order])]
+    if len(order) == 0:
+        return []
+    chosen: list[int] = []
+    size, sum_, best = 0.0, 0.0, -np.inf
+    while len(chosen) < MAX_LITERALS:
+        trial = gain(size + count[order], sum_ + mass[order])
+        pick = int(np.argmax(trial))
+        if chosen and (trial[pick] - best) / total < PENALTY * 1.0:
+            break
+        best, size, sum_ = float(trial[pick]), size + count[order[pick]], sum_ + mass[order[pick]]
+        chosen.append(int(order[pick]))
+        order = np.delete(order, pick)
+        if len(order) == 0:
+            break
+    texts = tuple(bank.symbol_texts[symbol] for symbol in chosen)
+    return [_candidate(best, total, Tokens(((OneOf(texts),),)), len(texts))]
+
+
+def _forms(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float) -> list[Candidate]:
+    family = bank.forms
+    if not family.factors:
+        return []
+    gains = gain(family.members @ n, family.members @ s)
+    best = np.argsort(-gains, kind="stable")[:2]
+    return [
+        _candidate(float(gains[i]), total, Tokens(((family.factors[i],),)), 1.0 if isinstance(family.factors[i], Form) else 3.0) for i in best
+    ]
+
+
+def _likes(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float) -> list[Candidate]:
+    usage = bank.text.usage
+    symbol_gain = np.where(n[:-1] > 0, s[:-1] ** 2 / (n[:-1] + 5.0), 0.0)
+    symbol_gain[~bank.nameable[bank.symbol_of[:-1]] | ~usage.vectors.any(1)] = 0.0
+    seeds = np.argsort(-symbol_gain, kind="stable")[:SEEDS]
+    seeds = seeds[symbol_gain[seeds] > 0]
+    if len(seeds) == 0:
+        return []
+    live = np.flatnonzero(n[:-1] > 0)
+    vectors, sums = usage.vectors[live], np.stack((n[live], s[live]), axis=1)
+    names: list[tuple[str, ...]] = []
+    for token in seeds:
+        name = (usage.bare[token],)
+        if name not in names:
+            names.append(name)
+    found: list[Candidate] = []
+    pool = names
+    for size in (1, 2, 3):
+        centres = np.stack([usage.centre(name) for name in pool])
+        near = centres @ vectors.T
+        best_here: Candidate | None = None
+        best_names: tuple[str, ...] = ()
+        for closeness, least in COSINE.items():
+            both = (near >= least).astype(np.float64) @ sums
+            gains = gain(both[:, 0], both[:, 1])
+            pick = int(np.argmax(gains))
+            candidate = _candidate(float(gains[pick]), total, _like(closeness, pool[pick]), 2.0 + size)
+            if best_here is None or candidate.score > best_here.score:
+                best_here, best_names = candidate, pool[pick]
+        if best_here is None or (found and best_here.score <= found[-1].score):
+            break
+        found.append(best_here)
+        pool = [(*best_names, *name) for name in names[:12] if name[0] not in best_names]
+        if not pool:
+            break
+    return found[-1:]
+
+
+def _like(closeness: Closeness, names: tuple[str, ...]) -> Tokens:
+    return Tokens(((Like(closeness, names),),))
+
+
+__all__ = ["PENALTY", "Candidate", "Gain", "token_sets", "unit"]
