@@ -10,11 +10,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..patterns.evaluate import FLAGS, everywhere
-from ..patterns.forms import FORMS
-from ..patterns.language import Affix, Condition, Factor, Flag, Form, Inside, Position
-from ..patterns.spans import SPANS
-from ..patterns.text import PatternText, symbols
+from dragoman.tools.patterns.evaluate import FLAGS, everywhere
+from dragoman.tools.patterns.forms import FORMS
+from dragoman.tools.patterns.language import Affix, Condition, Factor, Flag, Form, Inside, Position
+from dragoman.tools.patterns.spans import SPANS
+from dragoman.tools.patterns.text import PatternText, symbols
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]

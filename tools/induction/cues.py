@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..patterns.evaluate import holds
-from ..patterns.language import Condition, Earlier, OneOf, Tokens, Unless
+from dragoman.tools.patterns.evaluate import holds
+from dragoman.tools.patterns.language import Condition, Earlier, OneOf, Tokens, Unless
 from .bank import Bank
 from .sets import PENALTY, Doubles, Gain
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..patterns.evaluate import where
-from ..patterns.language import LEVELS, Clause, Pattern
+from dragoman.tools.patterns.evaluate import where
+from dragoman.tools.patterns.language import LEVELS, Clause, Pattern
 from .grow import Evidence
 
 Doubles = NDArray[np.float64]

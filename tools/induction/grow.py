@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..patterns.evaluate import holds, where
-from ..patterns.language import ANY, Clause, Condition, Form, Near, OneOf, Tokens, Unless
+from dragoman.tools.patterns.evaluate import holds, where
+from dragoman.tools.patterns.language import ANY, Clause, Condition, Form, Near, OneOf, Tokens, Unless
 from .bank import Bank
 from .cues import cue_conditions
 from .sets import PENALTY, Candidate, Doubles, Gain, token_sets
@@ -29,6 +29,7 @@ PRIOR = 4.0
 CLAUSE_WORDS = 3.0
 """What a further clause costs besides its sets."""
 MAX_CONDITIONS = 3
+MAX_CLAUSES = 5
 BEAM = 3
 MAX_SILENT = 12_000
 """Silent tokens of a clause that are looked at when it is extended."""
@@ -84,7 +85,7 @@ def squares(n: Doubles, s: Doubles) -> Doubles:
     return s * s / (n + PRIOR)
 
 
-def grow(evidence: Evidence, most: int) -> list[Node]:
+def grow(evidence: Evidence, most: int = MAX_CLAUSES) -> list[Node]:
     """Up to `most` clauses, in the order in which they bring most."""
     nodes: list[Node] = []
     while len(nodes) < most:
@@ -148,7 +149,9 @@ def _roots(evidence: Evidence) -> list[Node]:
         s = np.bincount(ids[active], value, size)
         for found in token_sets(bank, n, s, squares, evidence.total):
             what = found.tokens if offset == 0 else Near(offset, found.tokens)
-            options.append(Option(found.score - (0 if offset == 0 else 2 * PENALTY), what, found.words + (0 if offset == 0 else 2)))
+            options.append(
+                Option(found.score - (0 if offset == 0 else 2 * PENALTY), what, found.words + (0 if offset == 0 else 2))
+            )
     flags, table = bank.flags
     gains = squares(bank.flag_counts - table[covered].sum(0), value @ table[active])
     options += [Option(float(g) / evidence.total - 3 * PENALTY, flag, 3.0) for flag, g in zip(flags, gains, strict=True)]
@@ -191,7 +194,10 @@ def _best_split(evidence: Evidence, node: Node) -> Node | None:
         if 4 <= len(child.at) < len(node.at):
             brings = float(gain(np.float64(len(child.at)), evidence.y[child.at].sum(dtype=np.float64)))
             child = Node(child.tokens, child.conditions, child.at, brings, child.words)
-            if best is None or child.gain - PENALTY * evidence.total * child.words > best.gain - PENALTY * evidence.total * best.words:
+            if (
+                best is None
+                or child.gain - PENALTY * evidence.total * child.words > best.gain - PENALTY * evidence.total * best.words
+            ):
                 best = child
     return best
 
@@ -246,7 +252,10 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list
             for found in token_sets(bank, n, s, rest, evidence.total, 1):
                 options.append(Option(found.score - 3 * PENALTY, Unless(Near(offset, found.tokens)), found.words + 3))
     options += _flag_options(evidence, used, at, weight, mass, gain, rest if negate else None)
-    options += [Option(score, what, words) for score, what, words in cue_conditions(evidence.bank, at, weight, value, gain, evidence.total)]
+    options += [
+        Option(score, what, words)
+        for score, what, words in cue_conditions(evidence.bank, at, weight, value, gain, evidence.total)
+    ]
     better = [option for option in options if option.score > parent]
     return sorted(better, key=lambda option: (-option.score, str(option.what)))
 
@@ -257,7 +266,11 @@ def _flag_options(
     flags, table = evidence.bank.flags
     both = np.stack((weight, mass)).astype(np.float32) @ table[at].astype(np.float32)
     n, s = both.astype(np.float64)
-    options = [Option(float(g) / evidence.total - 3 * PENALTY, flag, 3.0) for flag, g in zip(flags, gain(n, s), strict=True) if flag not in used]
+    options = [
+        Option(float(g) / evidence.total - 3 * PENALTY, flag, 3.0)
+        for flag, g in zip(flags, gain(n, s), strict=True)
+        if flag not in used
+    ]
     if rest is not None:
         gains = rest(n, s)
         options += [

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..patterns.language import MAX_LITERALS, Closeness, Form, Like, OneOf, Tokens
-from ..patterns.usage import COSINE, unit
+from dragoman.tools.patterns.language import MAX_LITERALS, Closeness, Form, Like, OneOf, Tokens
+from dragoman.tools.patterns.usage import COSINE, unit
 from .bank import Bank
 
 Doubles = NDArray[np.float64]
@@ -85,7 +85,8 @@ def _forms(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float) -> list
     gains = gain(family.members @ n, family.members @ s)
     best = np.argsort(-gains, kind="stable")[:2]
     return [
-        _candidate(float(gains[i]), total, Tokens(((family.factors[i],),)), 1.0 if isinstance(family.factors[i], Form) else 3.0) for i in best
+        _candidate(float(gains[i]), total, Tokens(((family.factors[i],),)), 1.0 if isinstance(family.factors[i], Form) else 3.0)
+        for i in best
     ]
 
 

@@ -27,7 +27,9 @@ FORMS: dict[str, TokenForm] = {
     "digit": TokenForm(lambda text: text.isdigit(), "digits"),
     "letter": TokenForm(lambda text: len(text) == 1 and text.isalpha(), "single letters"),
     "alphabetic": TokenForm(str.isalpha, "tokens of letters"),
-    "punctuation": TokenForm(lambda text: bool(text.strip()) and not any(c.isalnum() or c.isspace() for c in text), "punctuation marks"),
+    "punctuation": TokenForm(
+        lambda text: bool(text.strip()) and not any(c.isalnum() or c.isspace() for c in text), "punctuation marks"
+    ),
     "bracket": TokenForm(lambda text: bool(text) and all(c in "()[]{}<>" for c in text), "brackets"),
     "whitespace": TokenForm(lambda text: not text.strip(), "white space"),
     "line-break": TokenForm(lambda text: "\n" in text, "line breaks"),

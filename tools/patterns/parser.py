@@ -242,5 +242,7 @@ def _checked_regex(source: str) -> str:
     try:
         re2.compile(source)
     except re2.error as error:
-        raise ToolError(f"the regular expression /{source}/ cannot be compiled: {error} (RE2 syntax: no backreferences or lookaround)") from None
+        raise ToolError(
+            f"the regular expression /{source}/ cannot be compiled: {error} (RE2 syntax: no backreferences or lookaround)"
+        ) from None
     return source

@@ -91,7 +91,11 @@ def condition_phrase(condition: Condition) -> str:
         return FLAG_PHRASES[condition.name][0]
     if isinstance(condition, Position):
         side = "among" if condition.side == "first" else "after"
-        return f"{side} the first {condition.count} tokens of the text" if condition.count > 1 else f"{side} the first token of the text"
+        return (
+            f"{side} the first {condition.count} tokens of the text"
+            if condition.count > 1
+            else f"{side} the first token of the text"
+        )
     return f"where the text matches /{condition.source}/"
 
 

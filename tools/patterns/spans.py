@@ -84,9 +84,13 @@ SPANS: dict[str, SpanKind] = {
     "email": SpanKind("an e-mail address", matching(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+\.[A-Za-z0-9.-]+")),
     "date": SpanKind("a numeric date", matching(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")),
     "number": SpanKind("a number of two or more digits", matching(r"\d[\d.,]*\d")),
-    "base64": SpanKind("a Base64 string", matching(r"[A-Za-z0-9+/_-]*(?:[a-z][A-Z0-9+/]|[0-9][A-Za-z])[A-Za-z0-9+/_-]{10,}={0,2}")),
+    "base64": SpanKind(
+        "a Base64 string", matching(r"[A-Za-z0-9+/_-]*(?:[a-z][A-Z0-9+/]|[0-9][A-Za-z])[A-Za-z0-9+/_-]{10,}={0,2}")
+    ),
     "long-run": SpanKind("a run of 12 or more characters without a space", matching(r"[^\s\f]{12,}")),
-    "code-name": SpanKind("a name with underscores or inner capitals", matching(r"[A-Za-z0-9]*(?:[a-z][A-Z]|[A-Za-z0-9]_)[A-Za-z0-9_]+")),
+    "code-name": SpanKind(
+        "a name with underscores or inner capitals", matching(r"[A-Za-z0-9]*(?:[a-z][A-Z]|[A-Za-z0-9]_)[A-Za-z0-9_]+")
+    ),
     "capitals": SpanKind("a run of capital letters", matching(r"[A-Z]{2,}")),
     "title": SpanKind("a run of capitalised words", matching(r"(?:[A-Z][a-z]+ ){1,}[A-Z][a-z]+")),
     "indented-line": SpanKind("an indented line", matching(r"(?:^|[\n\f])[ \t]+([^\n\f]*)")),

@@ -28,18 +28,23 @@ class TokenTable(Protocol):
     @property
     def ids(self) -> Ints:
         """Token ids. Shape: (tokens,)."""
+
     @property
     def row(self) -> Ints:
         """Context row of each token. Shape: (tokens,)."""
+
     @property
     def starts(self) -> Longs:
         """First token of each context row, then the number of tokens. Shape: (contexts + 1,)."""
+
     @property
     def vocabulary(self) -> list[str]:
         """Text of each token id as it stands alone."""
+
     @property
     def char_start(self) -> Ints:
         """First character of each token in its document. Shape: (tokens,)."""
+
     @property
     def char_end(self) -> Ints:
         """One past its last character. Shape: (tokens,)."""
@@ -155,7 +160,9 @@ class PatternText:
 
     def starts_of(self, unit: str) -> Longs:
         """First token of the word, line, sentence or text that each token belongs to. Shape: (tokens,)."""
-        return {"word": self._word_start, "line": self._line_start, "sentence": self._sentence_start, "text": self.row_start}[unit]
+        return {"word": self._word_start, "line": self._line_start, "sentence": self._sentence_start, "text": self.row_start}[
+            unit
+        ]
 
     @cached_property
     def _word_start(self) -> Longs:

@@ -159,7 +159,9 @@ def _positive(block: sparse.csr_matrix) -> sparse.csr_matrix:
     columns = np.asarray(block.sum(0)).ravel() ** 0.75
     share = columns / max(1e-9, columns.sum())
     pairs = block.tocoo()
-    value = np.log(np.maximum(pairs.data / np.maximum(rows[pairs.row], 1) / np.maximum(share[pairs.col], 1.0 / total / 1e3), 1e-9))
+    value = np.log(
+        np.maximum(pairs.data / np.maximum(rows[pairs.row], 1) / np.maximum(share[pairs.col], 1.0 / total / 1e3), 1e-9)
+    )
     return sparse.coo_matrix((np.maximum(value, 0).astype(np.float32), (pairs.row, pairs.col)), shape=block.shape).tocsr()
 
 

@@ -1,0 +1,145 @@
+"""The explainer: evidence of one feature in, a pattern in plain English out.
+
+1. Grow clauses on train tokens (`grow.py`) and fit their strengths (`fit.py`).
+2. Ask validation, one aggregate figure a pattern, how many of the clauses to keep: the shortest pattern within `SLACK` of the best.
+3. Say it in English (`patterns/render.py`), name it, and count precision and recall on train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.store.records import Facet
+
+from dragoman.tools.patterns.evaluate import where
+from dragoman.tools.patterns.language import LEVELS, Clause, Pattern
+from dragoman.tools.patterns.naming import name_of
+from dragoman.tools.patterns.render import render
+from dragoman.tools.patterns.text import PatternText
+from dragoman.tools.patterns.usage import Usage, learn_usage
+from .bank import Bank
+from .fit import fit_levels
+from .grow import Evidence, grow
+
+if TYPE_CHECKING:
+    from dragoman.store.view import TrainView
+
+Validate = Callable[[Pattern], float]
+
+SLACK = 0.01
+"""How much validation correlation a shorter pattern may give up."""
+MAX_EVIDENCE = 10
+"""How many contexts a label cites."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How well the rule does, beside the words."""
+
+    precision: float
+    """Share of the train tokens predicted to fire that do."""
+    recall: float
+    """Share of the firing train tokens that are predicted to."""
+    tokens: int
+    """Train tokens on which the feature fires."""
+    r_train: float
+    """Pearson correlation of predicted with real activation over all train tokens."""
+    r_validation: float
+    """The same on validation; as chosen by it, a little high."""
+
+    def __str__(self) -> str:
+        return f"precision {self.precision:.2f}, recall {self.recall:.2f} on {self.tokens:,} firing train tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Induced:
+    """What induction found."""
+
+    pattern: Pattern
+    name: str
+    """At most eight words, from forms and rules only."""
+    description: str
+    """The pattern in at most two sentences."""
+    facets: tuple[Facet, ...]
+    """One a clause, where there are several."""
+    figures: Figures
+    evidence: tuple[int, ...]
+    """Ids of the train contexts with the strongest activations that the pattern covers, then of those that it misses."""
+
+
+class Inducer:
+    """Induces patterns for the features of one store; hold one per process, it shares its tables between features."""
+
+    def __init__(self, view: TrainView, usage: Usage | None = None) -> None:
+        tokens = view.tokens
+        self.view = view
+        self.usage = usage or learn_usage(tokens.ids, tokens.row, tokens.vocabulary)
+        self.text = PatternText(tokens, self.usage)
+        self.bank = Bank(self.text)
+
+    def induce(self, feature: int, validate: Validate, seed: int = 0) -> Induced:
+        """Explain one feature (a global id). Raises ValueError for a feature that is silent on train."""
+        at, value = self.view.activations(feature)
+        if len(at) == 0:
+            raise ValueError(f"feature {feature} is never active on train")
+        share = (value / value.max()).astype(np.float32)
+        evidence = Evidence(self.bank, at, share, seed)
+        pattern, r_train, r_validation = choose(evidence, [node.clause() for node in grow(evidence)], validate)
+        strength = pattern.predict(self.text)
+        fires, said = evidence.y > LEVEL_FIRES, strength > LEVEL_FIRES
+        both = float((fires & said).sum())
+        figures = Figures(both / max(1.0, said.sum()), both / max(1.0, fires.sum()), int(fires.sum()), r_train, r_validation)
+        facets = tuple(
+            Facet(description=render(one), pattern=str(one)) for one in (Pattern((clause,)) for clause in pattern.clauses)
+        )
+        return Induced(
+            pattern,
+            name_of(main_clause(evidence, pattern)),
+            render(pattern),
+            facets if len(facets) > 1 else (),
+            figures,
+            self._evidence(at, share, strength),
+        )
+
+    def _evidence(self, at: NDArray[np.int64], share: NDArray[np.float32], strength: NDArray[np.float32]) -> tuple[int, ...]:
+        rows = self.text.row[at]
+        cited: list[int] = []
+        for covered in (strength[at] > 0, strength[at] == 0):
+            order = np.argsort(-share[covered], kind="stable")
+            contexts = dict.fromkeys(int(self.view.tokens.context_ids[row]) for row in rows[covered][order][:50])
+            cited += [context for context in contexts if context not in cited][: MAX_EVIDENCE // 2]
+        return tuple(cited)
+
+
+LEVEL_FIRES = 0.2
+"""A feature fires above this share of its train maximum."""
+
+
+def induce(view: TrainView, feature: int, validate: Validate, seed: int = 0) -> Induced:
+    """Explain a single feature; for many, hold an `Inducer`."""
+    return Inducer(view).induce(feature, validate, seed)
+
+
+def choose(evidence: Evidence, clauses: list[Clause], validate: Validate) -> tuple[Pattern, float, float]:
+    """The pattern made of the first few clauses, as many as validation pays for, with its correlations on train and validation."""
+    tried: list[tuple[Pattern, float, float]] = []
+    for count in range(len(clauses), 0, -1):
+        pattern, r_train = fit_levels(evidence, clauses[:count])
+        if not any(pattern == other for other, _, _ in tried):
+            tried.append((pattern, r_train, validate(pattern)))
+    best = max(r for _, _, r in tried)
+    good = [entry for entry in tried if entry[2] >= best - SLACK * (1 + max(0, len(entry[0].clauses) - 2))]
+    return min(good, key=lambda entry: len(render(entry[0])))
+
+
+def main_clause(evidence: Evidence, pattern: Pattern) -> Clause:
+    """The clause that covers most of the feature's activation."""
+    return max(
+        pattern.clauses,
+        key=lambda clause: (float(evidence.y[where(clause, evidence.bank.text)].sum()) * LEVELS[clause.level], str(clause)),
+    )
