@@ -16,6 +16,18 @@ T = TypeVar("T")
 _FIELD = re.compile(r"\{(=?)([^{}|]+)(?:\|([^{}]*))?\}")
 _SENTENCE = re.compile(r"(?:^|(?<=[.!?] ))(\w+)")
 _STOP = re.compile(r"[.!?](?= |$)")
+_FUNCTION = {
+    word: f"word.{sort}"
+    for sort, words in {
+        "article": "a an the",
+        "preposition": "in at on of from to by with under over near for into behind beside between through after before",
+        "pronoun": "i you he she it we they him her them his its their my your our",
+        "auxiliary": "is are was were be been has have had do does did will would can could must may should",
+        "conjunction": "and but or because when while if so although",
+    }.items()
+    for word in words.split()
+}
+_FUNCTION_WORD = re.compile(rf"\b(?:{'|'.join(sorted(_FUNCTION, key=len, reverse=True))})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +139,7 @@ class Writer:
 
     def say(self, template: str, **slots: Slot) -> None:
         """Write a template as one or more sentences of running prose, after a space where one is needed."""
-        if self._last not in ("", " ", "\n"):
-            self.add(" ")
+        self.space()
         start, parts = self.position, len(self._parts)
         self.fill(template, **slots)
         written = "".join(self._parts[parts:])
@@ -136,6 +147,14 @@ class Writer:
             self.spans.append((start + match.start(1), start + match.end(1), "sentence.first_word"))
         for match in _STOP.finditer(written):
             self.spans.append((start + match.start(), start + match.end(), "sentence.stop"))
+
+        for match in _FUNCTION_WORD.finditer(written):
+            self.spans.append((start + match.start(), start + match.end(), _FUNCTION[match[0].lower()]))
+
+    def space(self) -> None:
+        """Write a space, unless the document or a line begins here or a space is there already."""
+        if self._last not in ("", " ", "\n"):
+            self.add(" ")
 
     def line(self) -> None:
         """End the line."""

@@ -61,7 +61,13 @@ def test_the_check_sees_every_way_of_importing() -> None:
 def test_the_store_needs_no_torch() -> None:
     for file in files("store"):
         for node in ast.walk(ast.parse(file.read_text())):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names = (
+                [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
             assert not any(n.split(".")[0] in {"torch", "transformers"} for n in names), file
 
 

@@ -42,7 +42,9 @@ def test_wheel_is_complete_and_runs_elsewhere(wheel: Path, tmp_path: Path) -> No
     ]
     assert not missing, f"not in the wheel: {missing}"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "HF_HUB_OFFLINE": "1"}
-    code = "import dragoman, sys; print(dragoman.__file__); from dragoman.cli import main; sys.argv = ['dragoman', '--help']; main()"
+    code = (
+        "import dragoman, sys; print(dragoman.__file__); from dragoman.cli import main; sys.argv = ['dragoman', '--help']; main()"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert str(tmp_path / "site") in done.stdout

@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
-from dragoman.evals.organism.families import geography, induction, ioi, sums
+from dragoman.evals.organism.families import (
+    birds,
+    calendar,
+    code,
+    deception,
+    encoded,
+    games,
+    geography,
+    household,
+    induction,
+    ioi,
+    languages,
+    latin,
+    markup,
+    medicine,
+    network,
+    park,
+    people,
+    speech,
+    sums,
+    trigger,
+)
 from dragoman.evals.organism.families.family import Family
 
-MODULES = (geography, induction, ioi, sums)
+MODULES = (
+    birds,
+    calendar,
+    code,
+    deception,
+    encoded,
+    games,
+    geography,
+    household,
+    induction,
+    ioi,
+    languages,
+    latin,
+    markup,
+    medicine,
+    network,
+    park,
+    people,
+    speech,
+    sums,
+    trigger,
+)
 
 FAMILIES: dict[str, Family] = {family.name: family for module in MODULES for family in module.FAMILIES}
 """Every family by name."""

@@ -7,7 +7,7 @@ import random
 
 from dragoman.evals.organism.concept import declare
 from dragoman.evals.organism.families.family import Family
-from dragoman.evals.organism.words import listed
+from dragoman.evals.organism.words import article, listed
 from dragoman.evals.organism.writer import Said, Templates, Writer
 
 CONCEPTS = declare(
@@ -198,7 +198,7 @@ def _fact_of_state(w: Writer, relation: str, state: str) -> None:
         w.choose(STATE_FACT[relation]),
         state=(state, "geo.state.of_fact"),
         told=Said(answers[state], f"fact.{relation}", w.among(others, 5), (concept,)),
-        article="an" if answers[state][0] in "aeiou" else "a",
+        article=article(answers[state]),
         told_first=(answers[state], concept),
         state_last=Said(state, "fact.state", w.among([one for one in STATES if one != state], 5), ("geo.state.of_fact",)),
     )
@@ -218,7 +218,7 @@ def two_hop(w: Writer) -> None:
         w.say(
             w.choose(QUESTION[relation]),
             city=(city, "geo.city.of_question"),
-            article="an" if answers[state][0] in "aeiou" else "a",
+            article=article(answers[state]),
             told=Said(answers[state], task, w.among(others, 5), (f"geo.{relation}.of_city",)),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dragoman.evals.organism.concept import declare
 from dragoman.evals.organism.families.family import Family
-from dragoman.evals.organism.words import NAMES, OBJECTS, PLACES, listed, name, weekday
+from dragoman.evals.organism.words import NAMES, OBJECTS, PLACES, article, listed, name, weekday
 from dragoman.evals.organism.writer import Said, Templates, Writer
 
 CONCEPTS = declare(
@@ -80,7 +80,7 @@ def write(w: Writer) -> None:
             receiver=Said(receiver, "ioi", (giver, *others), name(receiver)[1:]),
             place=(w.pick(PLACES), "place"),
             verb=w.pick(VERBS),
-            article=w.pick(("the", "a")) if thing[0] not in "aeiou" else "the",
+            article=w.pick(("the", article(thing))),
             object=(thing, "object"),
             day=weekday(w),
         )
