@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from . import display
+
 Split = Literal["train", "validation", "test"]
 """Which use a document is for. Explainers see train, choose by validation, and are scored on test."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -99,7 +101,7 @@ class Context(Record):
 
 
 class Example(Record):
-    """A context with the activations of one feature on it."""
+    """A context with the activations of one feature on it. A notebook shows it with the active tokens highlighted."""
 
     context: Context
     """The window."""
@@ -109,6 +111,19 @@ class Example(Record):
     """How the example was chosen."""
     threshold: float
     """The feature fires where a value exceeds this."""
+    scale: float
+    """Train maximum of the feature: the value shown in full colour."""
+
+    def __repr__(self) -> str:
+        return display.example_line(self)
+
+    __str__ = __repr__
+
+    def __rich__(self) -> object:
+        return display.example_rich(self)
+
+    def _repr_html_(self) -> str:
+        return display.example_html(self)
 
 
 class TokenValue(NamedTuple):
@@ -129,19 +144,23 @@ class RelatedFeature(NamedTuple):
     """Cosine of the decoder directions, or the Jaccard index of firing tokens."""
 
 
-class FeatureStats(Record):
-    """Statistics of one feature. Those without `corpus_` in their name come from train rows only: agents see them."""
+class TrainStats(Record):
+    """Statistics of one feature from train rows only: what agents see."""
 
     max: float
     """Largest activation on train."""
     mean: float
     """Mean of the non-zero activations on train."""
+    active: int
+    """Train tokens with a non-zero activation."""
     density: float
     """Share of train tokens with a non-zero activation."""
+    firing: int
+    """Train tokens on which the feature fires (value above the threshold)."""
     firing_density: float
-    """Share of train tokens on which the feature fires (value above the threshold)."""
+    """Share of train tokens on which the feature fires."""
     threshold: float
-    """0.2 times the train maximum, fixed at harvest."""
+    """0.2 times the train maximum, fixed at harvest, rounded to single precision."""
     quantiles: tuple[float, ...]
     """Quantiles of the non-zero train activations at 0, .1, …, 1."""
     histogram: tuple[int, ...]
@@ -150,18 +169,25 @@ class FeatureStats(Record):
     """Train contexts in which it fires."""
     top_tokens: tuple[TokenValue, ...]
     """Tokens with the largest mean activation on train (among those it is active on at least thrice)."""
+    sampled: bool
+    """Only a stratified sample of its activations is stored; statistics are exact all the same."""
+
+
+class FeatureStats(TrainStats):
+    """Statistics of one feature. Those of `TrainStats` come from train rows only; the others are for people, not for agents."""
+
     corpus_max: float
-    """Largest activation on the whole corpus. For people, not for agents."""
+    """Largest activation on the whole corpus."""
     corpus_density: float
-    """Share of all tokens with a non-zero activation. For people, not for agents."""
+    """Share of all tokens with a non-zero activation."""
+    corpus_firing_contexts: int
+    """Contexts of the whole corpus in which it fires."""
     corpus_firing_documents: tuple[int, int, int]
-    """Documents in which it fires, in train, validation and test. For people, not for agents."""
+    """Documents in which it fires, in train, validation and test."""
     liveness: Liveness
     """Whether it fires often enough to be scored."""
     dense: bool
     """Fires in more than half of all contexts: detection is then unscored."""
-    sampled: bool
-    """Only a stratified sample of its activations is stored; statistics are exact all the same."""
 
 
 class Feature(Record):
@@ -181,6 +207,14 @@ class Feature(Record):
     """Nearest features by decoder cosine."""
     coactive: tuple[RelatedFeature, ...]
     """Features that fire on the same train tokens, by Jaccard index."""
+
+    def __repr__(self) -> str:
+        return display.feature_line(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return display.feature_html(self)
 
 
 class Facet(Record):
@@ -250,6 +284,19 @@ class Score(Record):
     """Why there is no value: dead, rare, dense, constant truth, unreadable reply …"""
     flags: tuple[str, ...] = ()
     """Remarks a reader needs: `scores the rule, not the words`, `constant prediction`, `sampled`."""
+
+
+class Failure(Record):
+    """A step of a run that failed on a feature."""
+
+    run: str
+    """The run it happened in."""
+    feature: int
+    """Global id of the feature."""
+    step: str
+    """The step that failed."""
+    reason: str
+    """What went wrong, in one sentence."""
 
 
 class Run(Record):

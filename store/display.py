@@ -1,0 +1,181 @@
+"""How features and examples look: HTML with highlighted tokens for notebooks and reports, styled text for terminals.
+
+Everything that comes from a corpus or a model is escaped, and characters that would act instead of show (controls, direction overrides,
+invisible ones) are written out as their names.
+"""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from .records import Example, Feature, RelatedFeature, TokenValue
+
+_NAMED = {"\n": "\u21b5", "\t": "\u21e5", "\r": "\u240d", " ": "\u2423"}
+_JOINERS = "\u200c\u200d"  # needed by Persian, Hindi and emoji, and harmless
+_TOKENS = "font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.6"
+
+
+def visible(text: str, *, spaces: bool = False) -> str:
+    """Text that shows as what it is: control, format and unassigned characters by name, line breaks and tabs as arrows.
+
+    spaces: show blanks too, for a token that is nothing but blanks.
+    """
+    return "".join(_visible_character(character, spaces) for character in text)
+
+
+def visible_token(token: str) -> str:
+    """A single token on its own: its blanks at the edges shown, an empty one as the empty-set sign."""
+    if not token:
+        return "\u2205"
+    if not token.strip(" "):
+        return visible(token, spaces=True)
+    inner = token.strip(" ")
+    before = len(token) - len(token.lstrip(" "))
+    after = len(token) - len(token.rstrip(" "))
+    return _NAMED[" "] * before + visible(inner) + _NAMED[" "] * after
+
+
+def tokens_html(strings: Sequence[str], values: Sequence[float], scale: float, threshold: float) -> str:
+    """Tokens in a row, coloured by value as a share of `scale`; tokens above `threshold` are underlined and carry their value as a title."""
+    return f'<span style="{_TOKENS}">{"".join(_spans(strings, values, scale, threshold))}</span>'
+
+
+def example_html(example: Example) -> str:
+    """One example as HTML."""
+    context = example.context
+    facts = f"{example.stratum.replace('_', ' ')} \u00b7 {context.split} \u00b7 context {context.id} \u00b7 max {max(example.values, default=0.0):.3g}"
+    tokens = tokens_html(context.strings, example.values, example.scale, example.threshold)
+    return f'<div style="margin:.4em 0"><small style="color:#777">{facts}</small><br>{tokens}</div>'
+
+
+def examples_html(examples: Iterable[Example]) -> str:
+    """Several examples as HTML."""
+    return "".join(example_html(example) for example in examples) or "<p>no examples</p>"
+
+
+def feature_html(feature: Feature) -> str:
+    """Everything the store knows about a feature, as HTML."""
+    stats = feature.stats
+    rows = [
+        ("status", stats.liveness + (", dense" if stats.dense else "") + (", sampled" if stats.sampled else "")),
+        ("train maximum", f"{stats.max:.4g}"),
+        ("fires above", f"{stats.threshold:.4g}"),
+        ("active on", f"{stats.density:.3%} of {_tokens_of(feature):,} train tokens"),
+        ("fires on", f"{stats.firing_density:.3%} of train tokens, in {stats.firing_contexts:,} train contexts"),
+    ]
+    lists = [
+        ("top tokens", _token_list(stats.top_tokens[:10])),
+        ("promotes", _token_list(feature.promoted[:10])),
+        ("suppresses", _token_list(feature.suppressed[:10])),
+        ("nearest by decoder", _related(feature.neighbours[:8])),
+        ("fires together with", _related(feature.coactive[:8])),
+    ]
+    body = "".join(f"<tr><th style='text-align:left'>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in rows)
+    body += "".join(f"<tr><th style='text-align:left'>{name}</th><td>{text}</td></tr>" for name, text in lists if text)
+    return f"<div><b>{html.escape(str(feature.key))}</b><table>{body}</table>{histogram_svg(stats.histogram)}</div>"
+
+
+def histogram_svg(counts: Sequence[int], width: int = 240, height: int = 60) -> str:
+    """Counts as bars; heights on a square-root scale, so that rare large activations can be seen."""
+    top = max(counts, default=0) ** 0.5
+    if not top:
+        return ""
+    step = width / len(counts)
+    bars = "".join(
+        f'<rect x="{i * step:.1f}" y="{height * (1 - count**0.5 / top):.1f}" width="{step - 1:.1f}" height="{height * count**0.5 / top:.1f}">'
+        f"<title>{count:,}</title></rect>"
+        for i, count in enumerate(counts)
+    )
+    return f'<svg width="{width}" height="{height}" fill="#3a7" role="img" aria-label="histogram of activations">{bars}</svg>'
+
+
+def example_line(example: Example) -> str:
+    """One example in plain text, firing tokens in double brackets."""
+    shown = (
+        f"[[{visible(token)}]]" if value > example.threshold else visible(token)
+        for token, value in zip(example.context.strings, example.values, strict=True)
+    )
+    context = example.context
+    return f"Example({example.stratum}, {context.split}, context {context.id}, max {max(example.values, default=0.0):.3g}: {''.join(shown)})"
+
+
+def example_rich(example: Example) -> Text:
+    """One example for a terminal, tokens coloured by value."""
+    from rich.text import Text
+
+    line = Text(f"{max(example.values, default=0.0):8.3g}  ", style="dim")
+    for token, value in zip(example.context.strings, example.values, strict=True):
+        share = min(value / example.scale, 1.0) if example.scale > 0 else 0.0
+        style = f"black on rgb(255,{235 - int(150 * share)},{190 - int(170 * share)})" if value > 0 else ""
+        line.append(visible(token), style=("bold " + style if value > example.threshold else style) or "not dim")
+    return line
+
+
+def feature_line(feature: Feature) -> str:
+    """A feature in one line."""
+    stats = feature.stats
+    tokens = " ".join(visible_token(token) for token, _ in stats.top_tokens[:8])
+    return f"Feature({feature.key}: {stats.liveness}, fires on {stats.firing_density:.3%} of train tokens, max {stats.max:.3g}, top tokens {tokens or 'none'})"
+
+
+def _spans(strings: Sequence[str], values: Sequence[float], scale: float, threshold: float) -> Iterable[str]:
+    """One span a token that has a value, bare text for the others."""
+    for token, value in zip(strings, values, strict=True):
+        text = html.escape(visible(token, spaces=value > 0 and not token.strip(" ")))
+        if "\n" in token:
+            text += "\n"
+        if not value > 0:
+            yield text
+            continue
+        share = min(value / scale, 1.0) if scale > 0 else 0.0
+        line = ";text-decoration:underline" if value > threshold else ""
+        style = f"background:rgba(255,140,0,{0.12 + 0.78 * share:.2f});unicode-bidi:isolate{line}"
+        yield f'<span style="{style}" title="{value:.4g}">{text or "&#8203;"}</span>'
+
+
+def _visible_character(character: str, spaces: bool) -> str:
+    if character in _NAMED:
+        return character if character == " " and not spaces else _NAMED[character]
+    if character in _JOINERS or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"):
+        return character
+    return f"\u27e8U+{ord(character):04X}\u27e9"
+
+
+def _token_list(tokens: Iterable[TokenValue]) -> str:
+    return " ".join(f'<code title="{value:.4g}">{html.escape(visible_token(token))}</code>' for token, value in tokens)
+
+
+def _related(others: Iterable[RelatedFeature]) -> str:
+    return ", ".join(f"{html.escape(str(key))} ({value:.2f})" for key, value in others)
+
+
+def _tokens_of(feature: Feature) -> int:
+    """Number of train tokens, from count and share."""
+    stats = feature.stats
+    return round(stats.active / stats.density) if stats.density else 0
+
+
+def table_text(names: Sequence[str], rows: Sequence[dict[str, object]], note: str) -> str:
+    """Rows as a plain text table, long cells shortened."""
+    cells = [list(names), *([_cell(row[name]) for name in names] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:], f"({note})"])
+
+
+def table_html(names: Sequence[str], rows: Sequence[dict[str, object]], note: str) -> str:
+    """Rows as an HTML table."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(_cell(row[name], 200))}</td>" for name in names) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table><small>{html.escape(note)}</small>"
+
+
+def _cell(value: object, length: int = 60) -> str:
+    text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else visible(str(value))
+    return text if len(text) <= length else text[: length - 1] + "\u2026"

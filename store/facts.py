@@ -1,0 +1,59 @@
+"""What is known of a feature as a whole: its statistics and the features near it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .reading import Database, StaticReader
+from .records import FeatureStats, RelatedFeature, TokenValue, TrainStats
+
+NEAR = 8
+"""So many of the nearest features by decoder, and by co-activation, count as near."""
+_TRAIN = "max, mean, active, density, firing, firing_density, threshold, quantiles, histogram, firing_contexts, sampled"
+_CORPUS = (
+    "corpus_max, corpus_density, corpus_firing_contexts, [corpus_train_documents, corpus_validation_documents, corpus_test_documents] "
+    "AS corpus_firing_documents, liveness, dense"
+)
+
+
+class FeatureFacts:
+    """Reads statistics and related features."""
+
+    def __init__(self, database: Database, static: StaticReader) -> None:
+        self._database = database
+        self._static = static
+
+    def train_stats(self, feature: int) -> TrainStats:
+        """Statistics from train rows only."""
+        return TrainStats(**self._row(_TRAIN, feature))
+
+    def all_stats(self, feature: int) -> FeatureStats:
+        """Statistics with the corpus_ figures, which are for people."""
+        return FeatureStats(**self._row(f"{_TRAIN}, {_CORPUS}", feature))
+
+    def threshold(self, feature: int) -> float:
+        """The feature fires above this."""
+        self._static.key(feature)
+        ((threshold,),) = self._database.rows("SELECT threshold FROM feature WHERE feature = ?", [feature])
+        return float(threshold)
+
+    def top_tokens(self, feature: int) -> tuple[TokenValue, ...]:
+        """Tokens with the largest mean activation on train."""
+        rows = self._database.rows("SELECT token, mean_value FROM top_token WHERE feature = ? ORDER BY rank", [feature])
+        return tuple(TokenValue(self._static.vocabulary[token], value) for token, value in rows)
+
+    def coactive(self, feature: int) -> tuple[RelatedFeature, ...]:
+        """Features that fire on the same train tokens, by Jaccard index."""
+        rows = self._database.rows("SELECT other, jaccard FROM coactivation WHERE feature = ? ORDER BY rank", [feature])
+        return tuple(RelatedFeature(self._static.key(other), value) for other, value in rows)
+
+    def near(self, feature: int) -> list[int]:
+        """Ids of the nearest features by decoder, then by co-activation, each once."""
+        related = [*self._static.neighbours(feature)[:NEAR], *self.coactive(feature)[:NEAR]]
+        return list(dict.fromkeys(self._static.id(key) for key, _ in related))
+
+    def _row(self, columns: str, feature: int) -> dict[str, Any]:
+        """Some columns of a feature as a record's fields. Raises `UserError` when there is no such feature."""
+        self._static.key(feature)
+        (row,) = self._database.table(f"SELECT {columns} FROM feature WHERE feature = {int(feature)}").to_pylist()
+        return {**row, "top_tokens": self.top_tokens(feature)}

@@ -1,0 +1,215 @@
+"""The ledger: runs, labels, scores and failures, appended while people read.
+
+SQLite in WAL mode: one writer at a time, readers never wait. What a call wrote is there when it returns, also after kill -9. Ids are
+hashes of what a row says or of where it belongs, and a row that is there already is left as it is, so that repeating work changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from .database import open_ledger
+from .disk import disk_errors
+from .hashing import row_id
+from .records import Failure, Label, Run, Score
+
+TABLES = ("run", "label", "score", "failure")
+_JSON = ("facets", "evidence", "flags")
+
+
+class Ledger:
+    """An open ledger; safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the ledger at `path`; it is made when there is none.
+
+        Raises `UserError` when the file is no ledger, is damaged, or was written by a newer version.
+        """
+        self.path = path
+        self._lock = threading.RLock()
+        with disk_errors("opening the ledger", path.parent):
+            self._connection = open_ledger(path)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self._count(table):,} {table}s" for table in TABLES)
+        return f"Ledger({counts})"
+
+    def start_run(self, run: Run) -> None:
+        """Record that a run has begun, or goes on."""
+        with self._transaction("writing a run") as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, NULL)", (run.id, run.kind, run.config, run.status, _now())
+            )
+            connection.execute("UPDATE run SET status = ? WHERE id = ?", (run.status, run.id))
+
+    def finish_run(self, run: str, status: Literal["done", "stopped"] = "done") -> None:
+        """Record that a run has ended."""
+        with self._transaction("writing a run") as connection:
+            connection.execute("UPDATE run SET status = ?, finished = ? WHERE id = ?", (status, _now(), run))
+
+    def record(self, *, labels: Sequence[Label] = (), scores: Sequence[Score] = (), failures: Sequence[Failure] = ()) -> None:
+        """Append rows in one transaction: all of them are there when this returns, or none."""
+        with self._transaction("writing labels and scores") as connection:
+            _insert(connection, "label", [_plain(label) for label in labels])
+            _insert(connection, "score", [{"id": score_id(score), **_plain(score)} for score in scores])
+            _insert(connection, "failure", [{"id": row_id(f.run, f.feature, f.step), **_plain(f)} for f in failures])
+
+    def add_label(self, label: Label) -> None:
+        """Append a label."""
+        self.record(labels=[label])
+
+    def add_scores(self, scores: Sequence[Score]) -> None:
+        """Append scores, in one transaction."""
+        self.record(scores=scores)
+
+    def add_failure(self, run: str, feature: int, step: str, reason: str) -> None:
+        """Record that a step failed on a feature."""
+        self.record(failures=[Failure(run=run, feature=feature, step=step, reason=reason)])
+
+    def runs(self) -> list[Run]:
+        """All runs, in the order of their first start."""
+        return [
+            Run(id=i, kind=kind, config=config, status=status)
+            for i, kind, config, status in self._rows("SELECT id, kind, config, status FROM run ORDER BY rowid")
+        ]
+
+    def labels(self, feature: int | None = None, run: str | None = None) -> list[Label]:
+        """Labels, of one feature or run where asked, by feature and then in the order they were written."""
+        return [Label(**_rich(row)) for row in self._select("label", "feature, rowid", feature=feature, run=run)]
+
+    def scores(
+        self,
+        feature: int | None = None,
+        run: str | None = None,
+        label: str | None = None,
+        scorer: str | None = None,
+        judge: str | None = None,
+        contestant: str | None = None,
+        split: str | None = None,
+    ) -> list[Score]:
+        """Scores, narrowed down where asked, by feature and then in the order they were written."""
+        rows = self._select(
+            "score",
+            "feature, rowid",
+            feature=feature,
+            run=run,
+            label=label,
+            scorer=scorer,
+            judge=judge,
+            contestant=contestant,
+            split=split,
+        )
+        return [Score(**{name: value for name, value in _rich(row).items() if name != "id"}) for row in rows]
+
+    def failures(self, run: str | None = None) -> list[tuple[int, str, str]]:
+        """Feature, step and reason of every failure, of one run where asked."""
+        return [(row["feature"], row["step"], row["reason"]) for row in self._select("failure", "feature, rowid", run=run)]
+
+    def labeled_features(self, run: str) -> set[int]:
+        """Features that have a label of this run."""
+        return {feature for (feature,) in self._rows("SELECT DISTINCT feature FROM label WHERE run = ?", run)}
+
+    def scored_features(self, run: str) -> set[int]:
+        """Features that have a score of this run."""
+        return {feature for (feature,) in self._rows("SELECT DISTINCT feature FROM score WHERE run = ?", run)}
+
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables."""
+        return TABLES
+
+    def arrow(self, table: str) -> pa.Table:
+        """A whole table as Arrow, lists as JSON text."""
+        if table not in TABLES:
+            raise ValueError(f"the ledger has no table {table}")
+        info = self._rows(f"SELECT name, type FROM pragma_table_info('{table}')")
+        rows = self._rows(f"SELECT * FROM {table} ORDER BY rowid")
+        kinds = {"TEXT": pa.large_string(), "INTEGER": pa.int64(), "REAL": pa.float64()}
+        columns = list(zip(*rows, strict=True)) or [()] * len(info)
+        return pa.table({name: pa.array(column, kinds[kind]) for (name, kind), column in zip(info, columns, strict=True)})
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
+        """All or nothing, and durable against a kill once left."""
+        with self._lock, disk_errors(doing, self.path.parent):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _select(self, table: str, order: str, **wanted: Any) -> Iterator[dict[str, Any]]:
+        """Rows of a table as dictionaries, narrowed down by the columns that are not None."""
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in given) or "1"
+        with self._lock:
+            cursor = self._connection.execute(f"SELECT * FROM {table} WHERE {where} ORDER BY {order}", tuple(given.values()))
+            names = [column[0] for column in cursor.description]
+            rows = cursor.fetchall()
+        return (dict(zip(names, row, strict=True)) for row in rows)
+
+    def _rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._connection.execute(query, parameters).fetchall()
+
+    def _count(self, table: str) -> int:
+        return int(self._rows(f"SELECT count(*) FROM {table}")[0][0])
+
+
+def label_id(run: str, feature: int, *content: Any) -> str:
+    """Id of a label: the hash of its run, its feature and what it says (JSON values)."""
+    return row_id("label", run, feature, *content)
+
+
+def score_id(score: Score) -> str:
+    """Id of a score: the hash of what was measured, not of the value, so that measuring again adds nothing."""
+    return row_id("score", score.run, score.feature, score.label, score.scorer, score.judge, score.contestant, score.split)
+
+
+def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Append rows that are not there yet."""
+    for row in rows:
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        connection.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))
+
+
+def _plain(record: Label | Score | Failure) -> dict[str, Any]:
+    """A record as columns: lists as JSON, lone surrogates replaced, which no database takes."""
+    row = record.model_dump(mode="python")
+    for name in _JSON:
+        if name in row:
+            row[name] = json.dumps(row[name], ensure_ascii=True)
+    return {name: clean(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _rich(row: dict[str, Any]) -> dict[str, Any]:
+    """Columns as fields of a record."""
+    return {name: tuple(json.loads(value)) if name in _JSON else value for name, value in row.items()}
+
+
+def clean(text: str) -> str:
+    """Text that every database takes: lone surrogates become the replacement character."""
+    return (
+        text.encode("utf-8", "replace").decode("utf-8")
+        if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)
+        else text
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,207 @@
+"""Reads from the sealed database: rows of one split (`SplitReader`), and what belongs to no split (`StaticReader`)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float32, Int64
+
+from .errors import UserError
+from .records import SPLITS, Context, DictionaryInfo, FeatureKey, RelatedFeature, Split, TokenValue
+from .tokens import ContextIndex, TokenTable, contributions
+
+
+class Database:
+    """The sealed database, safe to read from several threads at once."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._local = threading.local()
+
+    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        return list(self._cursor().execute(query, list(parameters)).fetchall())
+
+    def columns(self, query: str, parameters: Sequence[Any] = ()) -> dict[str, np.ndarray]:
+        """All columns of a query as NumPy arrays; no value may be null."""
+        return dict(self._cursor().execute(query, list(parameters)).fetchnumpy())
+
+    def table(self, query: str) -> pa.Table:
+        """The result of a query as an Arrow table."""
+        return self._cursor().sql(query).to_arrow_table()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        if not hasattr(self._local, "cursor"):
+            self._local.cursor = self._connection.cursor()
+        cursor: duckdb.DuckDBPyConnection = self._local.cursor
+        return cursor
+
+
+class StaticReader:
+    """What belongs to no split: addresses, vocabulary, decoder neighbours, logit effects."""
+
+    def __init__(self, database: Database, dictionaries: Sequence[DictionaryInfo]) -> None:
+        self._database = database
+        self._dictionaries = {dictionary.name: dictionary for dictionary in dictionaries}
+
+    def key(self, feature: int) -> FeatureKey:
+        """The address of a global feature id. Raises `UserError` when there is no such feature."""
+        for dictionary in self._dictionaries.values():
+            if dictionary.offset <= feature < dictionary.offset + dictionary.width:
+                return FeatureKey(dictionary.name, feature - dictionary.offset)
+        raise UserError(f"There is no feature with the id {feature}: this store has {self.width} features, numbered from 0.")
+
+    def id(self, address: str | int | FeatureKey) -> int:
+        """The global id of a feature from its address (DICT/INDEX, INDEX where there is one dictionary) or from the id itself.
+
+        A bare number is an id; ids and indices are the same thing in a store with one dictionary.
+        Raises `UserError` for an unknown dictionary, an index out of range, or something that is no address.
+        """
+        if isinstance(address, int):
+            self.key(address)
+            return address
+        name, index = self._parse(address)
+        dictionary = self._dictionaries.get(name)
+        if dictionary is None:
+            raise UserError(f"There is no dictionary {name!r} in this store: it has {', '.join(self._dictionaries)}.")
+        if not 0 <= index < dictionary.width:
+            raise UserError(
+                f"There is no feature {name}/{index}: {name} has {dictionary.width} features, numbered 0 to {dictionary.width - 1}."
+            )
+        return dictionary.offset + index
+
+    @property
+    def width(self) -> int:
+        """Number of features in all dictionaries."""
+        return sum(dictionary.width for dictionary in self._dictionaries.values())
+
+    @cached_property
+    def vocabulary(self) -> list[str]:
+        """Text of every token id as it stands alone."""
+        return [str(text) for (text,) in self._database.rows("SELECT text FROM vocabulary ORDER BY token")]
+
+    def neighbours(self, feature: int) -> tuple[RelatedFeature, ...]:
+        """Nearest features by cosine of the decoder directions."""
+        rows = self._database.rows("SELECT other, cosine FROM neighbour WHERE feature = ? ORDER BY rank", [feature])
+        return tuple(RelatedFeature(self.key(other), cosine) for other, cosine in rows)
+
+    def logit_effects(self, feature: int, side: str) -> tuple[TokenValue, ...]:
+        """Tokens whose logit the feature's direction moves most; side is `promoted` or `suppressed`."""
+        rows = self._database.rows(
+            "SELECT token, value FROM logit_effect WHERE feature = ? AND side = ? ORDER BY rank", [feature, side]
+        )
+        return tuple(TokenValue(self.vocabulary[token], value) for token, value in rows)
+
+    def _parse(self, address: str | FeatureKey) -> tuple[str, int]:
+        if isinstance(address, FeatureKey):
+            return address
+        name, slash, index = address.strip().rpartition("/")
+        if not index.isascii() or not index.isdigit():
+            raise UserError(f"{address!r} is not a feature: write DICT/INDEX, for example {next(iter(self._dictionaries))}/0.")
+        if not slash and len(self._dictionaries) > 1:
+            raise UserError(
+                f"Say which dictionary {address!r} is in, as DICT/INDEX: this store has {', '.join(self._dictionaries)}."
+            )
+        return name or next(iter(self._dictionaries)), int(index)
+
+
+class SplitReader:
+    """Rows of one split; there is no way from here to another one."""
+
+    def __init__(self, database: Database, static: StaticReader, split: Split) -> None:
+        if split not in SPLITS:
+            raise UserError(f"There is no split {split!r}: the splits are {', '.join(SPLITS)}.")
+        self._database = database
+        self._static = static
+        self.split = split
+
+    @cached_property
+    def index(self) -> ContextIndex:
+        """Where each context begins among the tokens of the split."""
+        read = self._database.columns(
+            "SELECT context, document, len(ids) AS length FROM context WHERE split = ? ORDER BY context", [self.split]
+        )
+        starts = np.concatenate([[0], np.cumsum(np.asarray(read["length"], np.int64))])
+        return ContextIndex(self.split, np.asarray(read["context"], np.int64), np.asarray(read["document"], np.int64), starts)
+
+    @cached_property
+    def tokens(self) -> TokenTable:
+        """All tokens of the split."""
+        read = self._database.table(f"SELECT ids, starts, ends FROM context WHERE split = '{self.split}' ORDER BY context")
+        flat = {name: _flat(read.column(name)) for name in ("ids", "starts", "ends")}
+        texts = self._database.table(f"SELECT document, text FROM document WHERE split = '{self.split}' ORDER BY document")
+        lengths = np.diff(self.index.starts)
+        return TokenTable(
+            split=self.split,
+            ids=flat["ids"],
+            row=np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+            position=(np.arange(len(flat["ids"])) - np.repeat(self.index.starts[:-1], lengths)).astype(np.int32),
+            starts=self.index.starts,
+            context_ids=self.index.context_ids,
+            document=self.index.document,
+            char_start=flat["starts"],
+            char_end=flat["ends"],
+            vocabulary=self._static.vocabulary,
+            documents=texts.column("document").to_numpy().astype(np.int64),
+            texts=pa.concat_arrays(
+                [chunk.cast(pa.large_string()) for chunk in texts.column("text").chunks] or [pa.array([], pa.large_string())]
+            ),
+        )
+
+    def activations(self, feature: int) -> tuple[Int64[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+        """Places among the split's tokens at which a feature is stored as active, ascending, and its values there."""
+        read = self._database.columns(
+            "SELECT context, position, value FROM activation WHERE feature = ? AND split = ?", [feature, self.split]
+        )
+        flat = self.index.starts[self.index.rows_of(read["context"])] + read["position"]
+        order = np.argsort(flat)
+        return flat[order], np.asarray(read["value"], np.float32)[order]
+
+    def top(self, feature: int, n: int) -> list[tuple[int, int, float]]:
+        """The n largest activations of a feature: context, position, value."""
+        query = "SELECT context, position, value FROM activation WHERE feature = ? AND split = ? ORDER BY value DESC, context, position LIMIT ?"
+        return self._database.rows(query, [feature, self.split, n])
+
+    def unstored(self, feature: int) -> Int64[np.ndarray, " n"]:
+        """Rows of the contexts in which a feature is active but not stored; empty unless the store is a sample."""
+        read = self._database.columns("SELECT context FROM active_context WHERE feature = ? AND split = ?", [feature, self.split])
+        return np.sort(self.index.rows_of(read["context"]))
+
+    def contexts(self, ids: Sequence[int]) -> list[Context]:
+        """These contexts, in the order asked for. Raises `UserError` for one that is not in the split."""
+        wanted = sorted({int(i) for i in ids})
+        query = (
+            "SELECT c.context, c.document, c.ids, c.starts, c.ends, d.text FROM context c JOIN document d USING (document) "
+            f"WHERE c.split = ? AND c.context IN ({', '.join(map(str, wanted)) or 'NULL'})"
+        )
+        found = {row[0]: self._context(*row) for row in self._database.rows(query, [self.split])}
+        missing = [i for i in wanted if i not in found]
+        if missing:
+            raise UserError(f"There is no context {missing[0]} among the {self.split} contexts of this store.")
+        return [found[int(i)] for i in ids]
+
+    def _context(self, number: int, document: int, ids: list[int], starts: list[int], ends: list[int], text: str) -> Context:
+        return Context.model_construct(
+            id=number,
+            document=document,
+            split=self.split,
+            ids=tuple(ids),
+            strings=tuple(contributions(text, starts, ends)),
+            offsets=tuple(zip(starts, ends, strict=True)),
+        )
+
+
+def _flat(column: pa.ChunkedArray) -> np.ndarray:
+    """The values of all lists of a column, one after the other."""
+    parts = [chunk.flatten().to_numpy() for chunk in column.chunks]
+    return np.concatenate([*parts, np.empty(0, np.int32)]).astype(np.int32, copy=False)

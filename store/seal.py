@@ -1,0 +1,264 @@
+"""Seal a harvest: Parquet shards in STORE/build become STORE/features.duckdb, and the manifest says that it is done.
+
+1. Documents and contexts are copied, activations are sorted by feature, split, value descending, context, position.
+2. One pass over the sorted rows gives statistics, co-activation and, where a limit is set, the sample that is kept.
+3. The finished database is moved into place, the manifest is written, the build folder is deleted.
+
+A kill at any moment leaves either the shards, from which the same call seals again, or a finished store. The caller holds the write lock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from .blocks import Corpus, blocks
+from .coactivation import Coactivation
+from .database import ROW_GROUP, create_features
+from .disk import disk_errors, sync_folder
+from .manifest import BUILD, FEATURES, Manifest, version, write_manifest
+from .records import SPLITS, DictionaryInfo, SubjectInfo
+from .sampling import kept_rows
+from .statistics import Statistics
+
+_WORK = "features.duckdb.partial"
+_SORTED = "feature, split, value DESC, context, position"
+
+
+@dataclass(frozen=True)
+class StaticTables:
+    """What is computed once per dictionary, from weights alone."""
+
+    logit_effect: pa.Table | None = None
+    """Columns feature (global id), side (promoted or suppressed), rank from 0, token, value; None where there is none."""
+    neighbour: pa.Table | None = None
+    """Columns feature, rank from 0, other (both global ids), cosine; None where there is none."""
+
+
+def seal(
+    folder: Path | str,
+    *,
+    subject: SubjectInfo,
+    dictionaries: Sequence[DictionaryInfo],
+    vocabulary: Sequence[str],
+    plan: dict[str, Any],
+    tables: StaticTables | None = None,
+    max_per_feature: int | None = None,
+    memory_limit: str = "2GB",
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Manifest:
+    """Seal the shards in `folder`/build into a store.
+
+    vocabulary: text of every token id. plan: the resolved configuration of the harvest, kept in the manifest. max_per_feature: keep a
+    stratified sample of about so many activations a feature; statistics are exact all the same. memory_limit: for sorting, beyond which
+    it spills to `folder`/build. progress: told each step in words.
+    Raises `UserError` when the disk is full (nothing is lost), `ValueError` when the shards contradict themselves.
+    """
+    folder = Path(folder)
+    build = folder / BUILD
+    width = sum(dictionary.width for dictionary in dictionaries)
+    with disk_errors("sealing the store", folder):
+        _clear(build)
+        connection = create_features(build / _WORK, memory_limit=memory_limit, threads=threads, spill=build / "spill")
+        try:
+            progress("reading documents")
+            _copy_static(connection, dictionaries, vocabulary, tables or StaticTables())
+            corpus = _copy_corpus(connection, build)
+            progress("sorting activations")
+            table = "activation" if max_per_feature is None else _scratch(connection, build)
+            seen = _sort_activations(connection, build, table, width)
+            progress("computing statistics")
+            kept, coactivation = _statistics(connection, table, corpus, dictionaries, seen, max_per_feature)
+            manifest = Manifest(
+                made_by=version(),
+                subject=subject,
+                dictionaries=tuple(dictionaries),
+                plan=plan,
+                documents=_counts(connection, "document", "count(*)"),
+                contexts=_counts(connection, "context", "count(*)"),
+                tokens=dict(zip(SPLITS, corpus.tokens(), strict=True)),
+                activations=kept,
+                activations_seen=seen,
+                max_per_feature=max_per_feature,
+                coactivation_tokens=coactivation,
+            )
+            _insert(
+                connection,
+                "meta",
+                pa.table(
+                    {
+                        "key": ["coactivation_tokens", "max_per_feature"],
+                        "value": [json.dumps(coactivation), json.dumps(max_per_feature)],
+                    }
+                ),
+            )
+            progress("writing the store")
+            connection.execute("CHECKPOINT features")
+        finally:
+            connection.close()
+        _publish(folder, manifest)
+    shutil.rmtree(build, ignore_errors=True)
+    return manifest
+
+
+def shards(build: Path, kind: str) -> list[Path]:
+    """The finished shards of one kind (`documents`, `contexts`, `activations`), in order."""
+    return sorted(build.glob(f"{kind}-*.parquet"), key=lambda path: int(path.stem.rpartition("-")[2]))
+
+
+def _clear(build: Path) -> None:
+    """Delete what an interrupted seal left."""
+    for path in build.glob("*.duckdb*"):
+        path.unlink()
+    (build / "ids.bin").unlink(missing_ok=True)
+    shutil.rmtree(build / "spill", ignore_errors=True)
+
+
+def _copy_static(
+    connection: duckdb.DuckDBPyConnection, dictionaries: Sequence[DictionaryInfo], vocabulary: Sequence[str], tables: StaticTables
+) -> None:
+    """Fill dictionary, vocabulary, logit_effect and neighbour."""
+    _insert(
+        connection,
+        "vocabulary",
+        pa.table({"token": np.arange(len(vocabulary), dtype=np.uint32), "text": pa.array(vocabulary, pa.large_string())}),
+    )
+    rows = [(i, d.name, d.offset, d.width, d.hook_in, d.hook_out, d.source) for i, d in enumerate(dictionaries)]
+    names = ("dictionary", "name", "first_feature", "width", "hook_in", "hook_out", "source")
+    _insert(connection, "dictionary", pa.table(dict(zip(names, zip(*rows, strict=True), strict=True))))
+    for name, table in (("logit_effect", tables.logit_effect), ("neighbour", tables.neighbour)):
+        if table is not None:
+            _insert(connection, name, table)
+
+
+def _copy_corpus(connection: duckdb.DuckDBPyConnection, build: Path) -> Corpus:
+    """Fill document and context from the shards, and give the corpus as flat arrays, the token ids on disk."""
+    connection.execute(
+        f"INSERT INTO document SELECT document, hash, split, source, tokens, text FROM read_parquet({_files(build, 'documents')})"
+    )
+    connection.execute(
+        f"INSERT INTO context SELECT context, document, split, ids, starts, ends FROM read_parquet({_files(build, 'contexts')})"
+    )
+    read = connection.execute("SELECT context, document, enum_code(split) AS split, len(ids) AS length FROM context").fetchnumpy()
+    if not np.array_equal(read["context"], np.arange(len(read["context"]))):
+        raise ValueError("contexts must be numbered from 0 in the order of their shards")
+    starts = np.concatenate([[0], np.cumsum(np.asarray(read["length"], np.int64))])
+    with (build / "ids.bin").open("wb") as file:
+        for batch in connection.sql("SELECT ids FROM context").to_arrow_reader(50_000):
+            file.write(np.ascontiguousarray(batch.column(0).flatten().to_numpy(), np.int32).tobytes())
+    ids = np.memmap(build / "ids.bin", np.int32, "r") if starts[-1] else np.empty(0, np.int32)
+    return Corpus(starts, np.asarray(read["document"], np.int32), np.asarray(read["split"], np.uint8), ids)
+
+
+def _scratch(connection: duckdb.DuckDBPyConnection, build: Path) -> str:
+    """An activation table in a database of its own, for all rows of a store that keeps only a sample."""
+    connection.execute(
+        f"ATTACH '{str(build / 'all.duckdb').replace(chr(39), chr(39) * 2)}' AS everything (STORAGE_VERSION 'latest', ROW_GROUP_SIZE {ROW_GROUP})"
+    )
+    connection.execute("CREATE TABLE everything.activation AS FROM features.activation")
+    return "everything.activation"
+
+
+def _sort_activations(connection: duckdb.DuckDBPyConnection, build: Path, table: str, width: int) -> int:
+    """Fill the activation table from the shards, sorted; returns the number of rows."""
+    connection.execute(
+        f"INSERT INTO {table} SELECT a.feature, c.split, a.context, a.position, a.value FROM read_parquet({_files(build, 'activations')}) a "
+        f"JOIN context c ON a.context = c.context ORDER BY {_SORTED}"
+    )
+    ((count, last),) = connection.execute(f"SELECT count(*), max(feature) FROM {table}").fetchall()
+    if count and last >= width:
+        raise ValueError(f"a shard names feature {last}, and the dictionaries have {width}")
+    return int(count)
+
+
+def _statistics(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    corpus: Corpus,
+    dictionaries: Sequence[DictionaryInfo],
+    activations: int,
+    max_per_feature: int | None,
+) -> tuple[int, int]:
+    """Fill feature, top_token, coactivation and, in a sampled store, activation and active_context.
+
+    Returns the number of activations kept and of tokens that co-activation was counted on.
+    """
+    width = sum(dictionary.width for dictionary in dictionaries)
+    statistics, pairs = Statistics(width, corpus), Coactivation(width, corpus, activations)
+    sampled, kept = np.zeros(width, bool), 0
+    for block in blocks(connection, table):
+        fires = statistics.add(block)
+        pairs.add(block, fires)
+        if max_per_feature is None:
+            kept += len(fires)
+            continue
+        keep = kept_rows(block, max_per_feature)
+        sampled[block.feature[~keep]] = True
+        kept += int(keep.sum())
+        columns = {
+            "feature": block.feature,
+            "split": block.split,
+            "context": block.context,
+            "position": block.position,
+            "value": block.value,
+        }
+        rows = pa.table(columns)
+        _insert(connection, "activation", rows.filter(pa.array(keep)), {"split": _split_name("split")})
+        left = (
+            rows.filter(pa.array(~keep))
+            .group_by(["feature", "split", "context"])
+            .aggregate([])
+            .sort_by([(name, "ascending") for name in ("feature", "split", "context")])
+        )
+        _insert(connection, "active_context", left, {"split": _split_name("split")})
+    _insert(connection, "feature", statistics.feature_table(dictionaries, sampled))
+    _insert(connection, "top_token", statistics.top_token_table())
+    _insert(connection, "coactivation", pairs.table())
+    return kept, pairs.tokens
+
+
+def _publish(folder: Path, manifest: Manifest) -> None:
+    """Move the finished database into place and write the manifest."""
+    work = folder / BUILD / _WORK
+    with work.open("rb+") as file:
+        os.fsync(file.fileno())
+    work.replace(folder / FEATURES)
+    sync_folder(folder)
+    write_manifest(folder, manifest)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, written_as: dict[str, str] | None = None) -> None:
+    """Append the rows of an Arrow table, columns matched by name; `written_as` replaces a column by an expression."""
+    names = ", ".join(rows.column_names)
+    values = ", ".join((written_as or {}).get(name, name) for name in rows.column_names)
+    connection.register("incoming", rows)
+    connection.execute(f"INSERT INTO {table} ({names}) SELECT {values} FROM incoming")
+    connection.unregister("incoming")
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, table: str, what: str) -> dict[str, int]:
+    """A count for every split."""
+    found = dict(connection.execute(f"SELECT split, {what} FROM {table} GROUP BY split").fetchall())
+    return {split: int(found.get(split, 0)) for split in SPLITS}
+
+
+def _split_name(column: str) -> str:
+    return f"{list(SPLITS)}[{column} + 1]::split"
+
+
+def _files(build: Path, kind: str) -> str:
+    """A SQL list of the shards of a kind."""
+    found = shards(build, kind)
+    if not found:
+        raise ValueError(f"there are no {kind} shards in {build}; a harvest without any writes one with no rows")
+    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in found) + "]"
