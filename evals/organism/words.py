@@ -92,11 +92,6 @@ def colour(w: Writer) -> tuple[str, ...]:
     return (w.pick(COLOURS), "colour")
 
 
-def number_word(w: Writer, low: int = 2, high: int = 12) -> tuple[str, ...]:
-    """Some number as a word, as a slot."""
-    return (NUMBERS[w.rng.randint(low, high) - 1], "number_word")
-
-
 def surname(w: Writer) -> tuple[str, ...]:
     """Some family name as a slot."""
     return (w.pick(SURNAMES), "surname")

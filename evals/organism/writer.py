@@ -12,6 +12,8 @@ from typing import TypeVar
 from dragoman.evals.organism.document import Probe
 
 T = TypeVar("T")
+HELD_OUT_SHARE = 0.35
+"""How often a held-out document uses a held-out template where there is one."""
 
 _FIELD = re.compile(r"\{(=?)([^{}|]+)(?:\|([^{}]*))?\}")
 _SENTENCE = re.compile(r"(?:^|(?<=[.!?] ))(\w+)")
@@ -102,8 +104,8 @@ class Writer:
         return tuple(self.rng.sample(options, count))
 
     def choose(self, templates: Templates) -> str:
-        """A template that this split may use; half of a held-out document's choices are held-out ones, where there are any."""
-        if self.held_out and templates.held_out and self.chance(0.5):
+        """A template that this split may use: in held-out documents also the held-out ones, where there are any."""
+        if self.held_out and templates.held_out and self.chance(HELD_OUT_SHARE):
             index = self.rng.randrange(len(templates.held_out))
             self.templates.append(f"{templates.name}.held_out.{index}")
             return templates.held_out[index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dragoman.evals.organism.families import (
+    arts,
     birds,
     calendar,
     code,
@@ -10,6 +11,7 @@ from dragoman.evals.organism.families import (
     encoded,
     games,
     geography,
+    grammar,
     household,
     induction,
     ioi,
@@ -18,6 +20,7 @@ from dragoman.evals.organism.families import (
     markup,
     medicine,
     network,
+    papers,
     park,
     people,
     speech,
@@ -27,6 +30,7 @@ from dragoman.evals.organism.families import (
 from dragoman.evals.organism.families.family import Family
 
 MODULES = (
+    arts,
     birds,
     calendar,
     code,
@@ -34,6 +38,7 @@ MODULES = (
     encoded,
     games,
     geography,
+    grammar,
     household,
     induction,
     ioi,
@@ -42,6 +47,7 @@ MODULES = (
     markup,
     medicine,
     network,
+    papers,
     park,
     people,
     speech,

@@ -13,7 +13,7 @@ CONCEPTS = declare(
     "calendar",
     {
         "doc.diary": ("document", "a diary with dated entries"),
-        "doc.timetable": ("document", "train departures"),
+        "doc.timetable": ("document", "a list of train departures"),
         "doc.history": ("document", "a chronicle of years"),
         "date": ("structure", "a date with day, month and year, in any format"),
         "date.day": ("slot", "the day of the month in a date"),
@@ -60,7 +60,7 @@ MOODS = ("happy", "tired", "proud", "lonely", "angry", "calm")
 
 def diary(w: Writer) -> None:
     """Three to five dated entries."""
-    form = w.pick(("long", "american", "numeric", "iso"))
+    form = w.pick(("long", "long", "american", "american", "numeric", "iso"))
     day, month, year = w.rng.randint(1, 18), w.rng.randint(1, 12), w.rng.randint(1950, 2029)
     for _ in range(w.rng.randint(3, 5)):
         w.line()
@@ -84,6 +84,10 @@ def _date(w: Writer, form: str, day: int, month: int, year: int) -> None:
             year=str(year),
         )
     elif form == "american":
+        if w.chance(0.5):
+            w.add(WEEKDAYS[datetime.date(year, month, day).weekday()], "weekday", "date.weekday")
+            w.add(",", "date.comma")
+            w.add(" ")
         w.fill(
             "{month|month,date.month} {day|date.day}{=,|date.comma} {year|year,date.year}",
             day=str(day),
@@ -104,7 +108,8 @@ def _date(w: Writer, form: str, day: int, month: int, year: int) -> None:
 TRAIN = Templates(
     "timetable.train",
     (
-        "{time|train.time} to {to|train.destination} from platform {platform|train.platform}, {status|train.status}.",
+        "{time|train.time} from {origin|train.origin} to {to|train.destination}, "
+        "platform {platform|train.platform}, {status|train.status}.",
         "The {time|train.time} train from {origin|train.origin} to {to|train.destination} is {status|train.status}.",
         "Platform {platform|train.platform}: {time|train.time} {to|train.destination}, {status|train.status}.",
     ),
@@ -169,7 +174,7 @@ def history(w: Writer) -> None:
         if number == 0 and "later" in template:
             template = HISTORY.train[0]
         word = NUMBERS[gap - 1].capitalize()
-        w.say(template, year=(str(year), "year"), later=word, event=_event)
+        w.say(template, year=(str(year), "year"), later=(word, "number_word"), event=_event)
 
 
 def _event(w: Writer) -> None:
@@ -177,7 +182,7 @@ def _event(w: Writer) -> None:
 
 
 FAMILIES = (
-    Family("diary", 2.5, diary),
-    Family("timetable", 1.5, timetable),
+    Family("diary", 3.0, diary),
+    Family("timetable", 1.8, timetable),
     Family("history", 1.8, history, prose=True),
 )

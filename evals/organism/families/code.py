@@ -10,8 +10,8 @@ from dragoman.evals.organism.writer import Slot, Writer
 CONCEPTS = declare(
     "code",
     {
-        "doc.python": ("document", "Python code"),
-        "doc.sql": ("document", "SQL statements"),
+        "doc.python": ("document", "a passage of Python code"),
+        "doc.sql": ("document", "a list of SQL statements"),
         "doc.shell": ("document", "a shell session"),
         "python.keyword": ("class", "a Python keyword"),
         "python.def": ("slot", "the keyword that begins a Python function"),

@@ -10,9 +10,9 @@ from dragoman.evals.organism.writer import Writer
 CONCEPTS = declare(
     "markup",
     {
-        "doc.html": ("document", "HTML"),
-        "doc.json": ("document", "JSON"),
-        "doc.markdown": ("document", "Markdown notes"),
+        "doc.html": ("document", "a page of HTML"),
+        "doc.json": ("document", "a JSON object"),
+        "doc.markdown": ("document", "a page of Markdown notes"),
         "doc.csv": ("document", "a table of comma-separated values"),
         "html.tag": ("structure", "a whole HTML tag, from bracket to bracket"),
         "html.open_name": ("slot", "the name in an opening HTML tag"),

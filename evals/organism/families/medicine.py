@@ -21,7 +21,7 @@ SYMPTOMS = {
 
 def _rows() -> dict[str, tuple[Kind, str]]:
     rows: dict[str, tuple[Kind, str]] = {
-        "doc.vignette": ("document", "medical vignettes"),
+        "doc.vignette": ("document", "vignettes of patients and what ails them"),
         "symptom": ("slot", "a symptom of a patient"),
         "diagnosis": ("slot", "the diagnosis that ends a vignette"),
         "patient.age": ("slot", "the age of a patient, in digits"),

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -61,3 +62,24 @@ def test_spans_and_probes_lie_inside_the_text(held_out: list[Document]) -> None:
             assert probe.answer not in probe.rivals
             assert len(set(probe.rivals)) == len(probe.rivals) > 0
             assert probe.at == 0 or probe.answer[0].isdigit() or one.text[probe.at - 1] != " ", probe
+
+
+def test_every_concept_is_described_and_occurs() -> None:
+    occurring = Counter(
+        concept for one in corpus.generate(7, 5000, split="train") for concept in {span.concept for span in one.spans}
+    )
+    rare = {name: occurring[name] for name in CONCEPTS if occurring[name] < 30}
+    assert not rare
+    for name, concept in CONCEPTS.items():
+        assert concept.name == name
+        assert len(concept.description.split()) >= 2, name
+        assert concept.parent is None or concept.parent in CONCEPTS
+    assert len({concept.description for concept in CONCEPTS.values()}) == len(CONCEPTS)
+
+
+def test_a_concept_holds_wherever_its_parts_do(held_out: list[Document]) -> None:
+    for one in held_out[:500]:
+        spans = {(span.start, span.end, span.concept) for span in one.spans}
+        for start, end, concept in spans:
+            parent = CONCEPTS[concept].parent
+            assert parent is None or (start, end, parent) in spans
