@@ -1,0 +1,114 @@
+"""What every dictionary can do, whatever its file format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from dragoman.store.records import DictionaryInfo
+
+
+class SparseCodes(NamedTuple):
+    """The activations above zero of some tokens, in coordinates; ordered by token."""
+
+    token: Int[Tensor, " n"]
+    """Row of the input."""
+    feature: Int[Tensor, " n"]
+    """Index in the dictionary."""
+    value: Float[Tensor, " n"]
+    """Activation, above zero."""
+
+
+@dataclass(frozen=True)
+class DictionaryFacts:
+    """What is known about a dictionary apart from its weights."""
+
+    name: str
+    """DICT of DICT/INDEX."""
+    source: str
+    """The spec it was loaded from."""
+    format: str
+    """`saelens`, `neurons` or `directions`."""
+    architecture: str
+    """How it encodes: `topk`, `jumprelu`, `neurons` …"""
+    hook_in: str
+    """Hook point it reads."""
+    hook_out: str
+    """Hook point whose tensor it reconstructs, or whose basis its directions live in."""
+    weights_hash: str
+    """SHA-256 of its weights."""
+    context_size: int | None = None
+    """Length of the inputs it was trained on, BOS included; None if it does not say."""
+    prepend_bos: bool | None = None
+    """Whether they began with BOS; None if it does not say."""
+    reconstructs: bool = True
+    """Whether decode(encode(x)) is meant to give x back, so that the variance unexplained says something."""
+
+    def info(self, width: int, offset: int, variance_unexplained: float | None) -> DictionaryInfo:
+        """The record for the store."""
+        return DictionaryInfo(
+            name=self.name,
+            source=self.source,
+            format=self.format,
+            architecture=self.architecture,
+            hook_in=self.hook_in,
+            hook_out=self.hook_out,
+            width=width,
+            offset=offset,
+            weights_hash=self.weights_hash,
+            variance_unexplained=variance_unexplained,
+        )
+
+
+class Dictionary(Protocol):
+    """A set of features that read one hook point and have directions at another (mostly the same)."""
+
+    @property
+    def facts(self) -> DictionaryFacts:
+        """Name, hook points, hash."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Number of features."""
+        ...
+
+    @property
+    def d_in(self) -> int:
+        """Width of the vectors it encodes."""
+        ...
+
+    @property
+    def directions(self) -> Float[Tensor, "width d_out"]:
+        """What one unit of each feature adds to the reconstruction, before any normalisation is undone."""
+        ...
+
+    def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens width"]:
+        """Activations, none negative."""
+        ...
+
+    def encode_sparse(self, x: Float[Tensor, "tokens d_in"]) -> SparseCodes:
+        """The same activations without the zeros."""
+        ...
+
+    def decode(self, codes: Float[Tensor, "tokens width"], x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_out"]:
+        """The reconstruction from activations. `x` is the input they come from: some normalisations are undone with its norm."""
+        ...
+
+    def target(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_out"]:
+        """What `decode` is meant to give for the input `x`."""
+        ...
+
+    def to(self, device: torch.device) -> None:
+        """Move the weights."""
+        ...
+
+
+def sparse(codes: Float[Tensor, "tokens width"]) -> SparseCodes:
+    """Coordinates of the entries above zero."""
+    token, feature = torch.nonzero(codes > 0, as_tuple=True)
+    return SparseCodes(token, feature, codes[token, feature])

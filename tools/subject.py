@@ -1,0 +1,414 @@
+"""The subject: a Hugging Face causal LM with hook points, read by plain torch hooks.
+
+Loading never runs code from a model's repository. A forward pass stops as soon as the last wanted tensor has been seen and never
+computes the LM head. What each hook point means in which family is said in `hooks.py` and `families.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from dragoman.store.errors import UserError
+from dragoman.store.records import SubjectInfo
+
+from .families import Family, family_of
+from .fingerprint import files_hash, tensors_hash
+from .hooks import HookPoint, parse_hook_point
+
+_SMALL = 2_000_000_000
+"""On CUDA, models of at most this many parameters run in float32, larger ones in the dtype of their files."""
+
+
+class Tokens(NamedTuple):
+    """A tokenized text, special tokens not added."""
+
+    ids: np.ndarray
+    """int32 (tokens,)."""
+    starts: np.ndarray
+    """int32 (tokens,): where what the token contributes to the text begins; equal to the previous token's end."""
+    ends: np.ndarray
+    """int32 (tokens,): where it ends, in characters."""
+
+
+class _Stop(Exception):
+    """Raised by a hook when everything wanted has been captured."""
+
+
+@dataclass
+class Subject:
+    """A causal LM and its tokenizer.
+
+    Load one with `Subject.load`; the constructor is for models that are already in memory.
+    """
+
+    model: Any
+    """The `transformers` causal LM, in evaluation mode."""
+    tokenizer: Any
+    """Its fast tokenizer."""
+    name: str
+    """Folder or hub id, as the user gave it."""
+    folder: Path | None = None
+    """Where the weights' files are, if there are any; they are hashed for `info`."""
+
+    def __post_init__(self) -> None:
+        self.model.eval().requires_grad_(False)
+        self.family: Family = family_of(self.model.config.model_type)
+        if not getattr(self.tokenizer, "is_fast", False):
+            raise UserError(f"The tokenizer of {self.name} has no tokenizer.json: convert it to a fast tokenizer first.")
+
+    @classmethod
+    def load(cls, path_or_hub_id: str | Path, device: str | None = None, dtype: str | torch.dtype | None = None) -> Subject:
+        """Load a model and its tokenizer from a folder or from the Hugging Face hub.
+
+        Args:
+            path_or_hub_id: folder with config.json, weights and tokenizer.json, or a hub id such as `EleutherAI/pythia-70m`.
+            device: `cuda`, `mps`, `cpu` or `cuda:1` …; by default the first of these that exists.
+            dtype: `float32`, `bfloat16` or `float16`; by default float32, except on CUDA for more than 2 billion parameters.
+
+        Raises:
+            UserError: nothing is there, the hub cannot be reached, the files are corrupt, or the architecture is not supported.
+        """
+        name = str(path_or_hub_id)
+        folder = _locate(name)
+        return _load(name, folder, _device(device), _dtype(dtype))
+
+    # What it is
+
+    @cached_property
+    def info(self) -> SubjectInfo:
+        """What the store keeps about the model, with the hashes of its weights and tokenizer."""
+        config = self.text_config
+        weights = files_hash(_weight_files(self.folder)) if self.folder else tensors_hash(self.model.state_dict())
+        tokenizer = tensors_hash({"tokenizer": self.tokenizer.backend_tokenizer.to_str()})
+        return SubjectInfo(
+            name=self.name,
+            family=self.family.name,
+            layers=self.layers,
+            d_model=self.d_model,
+            vocabulary=int(config.vocab_size),
+            weights_hash=weights,
+            tokenizer_hash=tokenizer,
+            prepend_bos=self.prepends_bos,
+        )
+
+    @property
+    def text_config(self) -> Any:
+        """The config of the language part."""
+        return self.model.config.get_text_config()
+
+    @property
+    def layers(self) -> int:
+        """Number of transformer blocks."""
+        return len(self.blocks)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return int(self.text_config.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The model's dtype."""
+        return next(self.model.parameters()).dtype  # type: ignore[no-any-return]
+
+    @property
+    def max_positions(self) -> int:
+        """Longest input the model takes, BOS included."""
+        return int(getattr(self.text_config, "max_position_embeddings", 2**31 - 1))
+
+    def width(self, hook_point: str | HookPoint) -> int:
+        """Width of the tensors at a hook point.
+
+        Raises:
+            UserError: the model has no such hook point.
+        """
+        kind = self.check(hook_point).kind
+        if kind == "z":
+            return int(self.projection(hook_point, "attention").shape[0])
+        if kind == "mlp_hidden":
+            return int(self.projection(hook_point, "mlp").shape[0])
+        return self.d_model
+
+    # Text and tokens
+
+    @cached_property
+    def bos_id(self) -> int | None:
+        """Token id of BOS, if the tokenizer has one."""
+        bos = self.tokenizer.bos_token_id
+        return None if bos is None else int(bos)
+
+    @cached_property
+    def prepends_bos(self) -> bool:
+        """The tokenizer's habit: whether it puts BOS before a text by itself."""
+        ids = self.tokenizer("a").input_ids
+        return self.bos_id is not None and len(ids) > 0 and ids[0] == self.bos_id
+
+    def special_ids(self, include_special: bool = False) -> frozenset[int]:
+        """Token ids that are taken out of documents: BOS, EOS and PAD, and unless `include_special` all other special tokens.
+
+        An unknown-token that is not one of the first three stands for text and is kept.
+        """
+        tokenizer = self.tokenizer
+        always = {i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) if i is not None}
+        others = set() if include_special else set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+        return frozenset(always | others)
+
+    def tokenize(self, text: str) -> Tokens:
+        """Tokens of a text, no special tokens added."""
+        return next(iter(self.tokenize_many([text])))
+
+    def tokenize_many(self, texts: Sequence[str]) -> Iterator[Tokens]:
+        """Tokens of each text. What the tokens contribute to the text is contiguous: nothing between them is lost."""
+        for encoding in self.tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False):
+            ends = np.fromiter((end for _, end in encoding.offsets), np.int32, len(encoding.ids))
+            ends = np.maximum.accumulate(ends)
+            starts = np.concatenate([np.zeros(min(1, len(ends)), np.int32), ends[:-1]])
+            yield Tokens(np.array(encoding.ids, np.int32), starts, ends)
+
+    @cached_property
+    def vocabulary(self) -> list[str]:
+        """The text of each token id as it stands in the middle of a text; a part of a character reads U+FFFD."""
+        backend = self.tokenizer.backend_tokenizer
+        size = max(int(self.text_config.vocab_size), backend.get_vocab_size())
+        lead = backend.encode("a", add_special_tokens=False).ids[:1]
+        lead_text = backend.decode(lead, skip_special_tokens=False) if lead else ""
+        known = [i for i in range(size) if backend.id_to_token(i) is not None]
+        texts = backend.decode_batch([[*lead, i] for i in known], skip_special_tokens=False)
+        words = [""] * size
+        for i, text in zip(known, texts, strict=True):
+            words[i] = text[len(lead_text) :] if text.startswith(lead_text) else text
+        return words
+
+    # Modules
+
+    @cached_property
+    def decoder(self) -> nn.Module:
+        """The part of the model below the LM head."""
+        for path in self.family.decoders:
+            with contextlib.suppress(AttributeError):
+                return self.model.get_submodule(path)  # type: ignore[no-any-return]
+        raise UserError(f"{self.name} has none of the modules {', '.join(self.family.decoders)}; load it as a causal LM.")
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks."""
+        return self.decoder.get_submodule(self.family.blocks)  # type: ignore[return-value]
+
+    def projection(self, hook_point: str | HookPoint, which: str) -> Float[Tensor, "inputs outputs"]:
+        """Weight of a layer's down projection (`mlp`) or attention output projection (`attention`): a row for each input unit."""
+        layer = self.check(hook_point).layer
+        path = self.family.mlp_projection if which == "mlp" else self.family.attention_projection
+        weight: Tensor = self.blocks[layer].get_submodule(path).weight  # type: ignore[assignment]
+        return weight if self.family.transposed else weight.T
+
+    def unembedding(self) -> Float[Tensor, "vocabulary d_model"]:
+        """The LM head's weight."""
+        return self.model.get_output_embeddings().weight  # type: ignore[no-any-return]
+
+    def final_norm_weight(self) -> Float[Tensor, " d_model"]:
+        """What the final norm multiplies the normalised residual stream by: w, or 1 + w in Gemma. float32."""
+        norm: Any = self.decoder.get_submodule(self.family.final_norm)
+        weight: Tensor = norm.weight.float()
+        return 1 + weight if self.family.norm == "rms_plus_one" else weight
+
+    def check(self, hook_point: str | HookPoint) -> HookPoint:
+        """The hook point, parsed.
+
+        Raises:
+            UserError: this model has no such layer, or its family has no such point.
+        """
+        point = hook_point if isinstance(hook_point, HookPoint) else parse_hook_point(hook_point)
+        if not 0 <= point.layer < self.layers:
+            raise UserError(f"Hook point {point}: {self.name} has layers 0 to {self.layers - 1}.")
+        if point.kind in ("resid_mid", "mlp_normalized") and self.family.parallel(self.model.config):
+            other = "resid_pre" if point.kind == "resid_mid" else "mlp_in"
+            raise UserError(
+                f"Hook point {point}: in {self.name} attention and MLP read the same residual stream, so there is none "
+                f"between them; use {other}.{point.layer}."
+            )
+        if point.kind == "mlp_normalized" and self.family.mlp_norm is None:
+            raise UserError(f"Hook point {point}: {self.family.name} has no norm before the MLP; use mlp_in.{point.layer}.")
+        return point
+
+    # Reading activations
+
+    @torch.inference_mode()
+    def capture(
+        self, ids: Int[Tensor, "batch position"], hook_points: Sequence[str | HookPoint], stop: bool = True
+    ) -> dict[str, Float[Tensor, "batch position width"]]:
+        """Run the model on token ids and return the tensors at the hook points, under the names they were asked for.
+
+        Args:
+            ids: token ids with BOS where the model wants it; shorter rows are padded on the right with any id, which changes
+                nothing before the padding because attention is causal.
+            hook_points: names or HookPoints.
+            stop: end the forward pass once everything has been captured.
+        """
+        captured: dict[HookPoint, Tensor] = {}
+        names = {str(name): self.check(name) for name in hook_points}
+        wanted = set(names.values())
+
+        def keep(point: HookPoint, tensor: Tensor) -> None:
+            captured[point] = tensor
+            if stop and len(captured) == len(wanted):
+                raise _Stop
+
+        handles = [self._hook(point, keep) for point in wanted]
+        try:
+            with contextlib.suppress(_Stop):
+                self.decoder(input_ids=ids.to(self.device), use_cache=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return {name: captured[point] for name, point in names.items()}
+
+    def _hook(self, point: HookPoint, keep: Callable[[HookPoint, Tensor], None]) -> Any:
+        family, block = self.family, self.blocks[point.layer]
+
+        def before(module: nn.Module) -> Any:
+            def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+                keep(point, args[0] if args else kwargs["hidden_states"])
+
+            return module.register_forward_pre_hook(hook, with_kwargs=True)
+
+        def after(module: nn.Module) -> Any:
+            def hook(_: nn.Module, __: Any, output: Any) -> None:
+                keep(point, output[0] if isinstance(output, tuple) else output)
+
+            return module.register_forward_hook(hook)
+
+        def normalized(module: nn.Module) -> Any:
+            def hook(norm: nn.Module, args: tuple[Any, ...]) -> None:
+                keep(point, _normalized(args[0], norm, centred=family.norm == "layer"))
+
+            return module.register_forward_pre_hook(hook)
+
+        match point.kind:
+            case "resid_pre":
+                return before(block)
+            case "resid_mid":
+                return before(block.get_submodule(family.mlp_norm or family.mlp))
+            case "resid_post":
+                return after(block)
+            case "attn_out":
+                return after(block.get_submodule(family.attention_added))
+            case "z":
+                return before(block.get_submodule(family.attention_projection))
+            case "mlp_in":
+                return before(block.get_submodule(family.mlp))
+            case "mlp_normalized":
+                return normalized(block.get_submodule(family.mlp_norm or family.mlp))
+            case "mlp_hidden":
+                return before(block.get_submodule(family.mlp_projection))
+            case _:
+                return after(block.get_submodule(family.mlp_added))
+
+
+def _normalized(x: Tensor, norm: nn.Module, centred: bool) -> Tensor:
+    """What the norm computes before it multiplies by its weight."""
+    epsilon = next(float(getattr(norm, name)) for name in ("variance_epsilon", "eps") if hasattr(norm, name))
+    x = x.float()
+    if centred:
+        x = x - x.mean(-1, keepdim=True)
+    return x / (x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt()
+
+
+# Loading
+
+
+def _locate(name: str) -> Path:
+    """The folder of the model's files, downloaded if it is a hub id."""
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{name} holds no config.json: give a folder written by `save_pretrained`, or a hub id.")
+        return folder
+    if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UserError(f"There is no model folder {name}.")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["*.json", "*.safetensors", "tokenizer*", "*.model"]
+    try:
+        with contextlib.suppress(LocalEntryNotFoundError):
+            return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except GatedRepoError:
+        raise UserError(f"{name} is gated on the hub: accept its terms there and set HF_TOKEN.") from None
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(
+            f"There is no folder {name}, and the hub gave no model of that name ({type(error).__name__}): "
+            "check the name and the connection, or give a folder."
+        ) from None
+
+
+def _load(name: str, folder: Path, device: torch.device, dtype: torch.dtype | None) -> Subject:
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        family_of(config.model_type)
+        _weight_files(folder)
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype or _default_dtype(folder, device), use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(
+            f"The model in {name} cannot be loaded ({_first_line(error)}): check or download its files again."
+        ) from None
+    return Subject(model.to(device), tokenizer, name, folder)
+
+
+def _default_dtype(folder: Path, device: torch.device) -> torch.dtype | str:
+    """float32, except on CUDA for models too big for it."""
+    size = sum(f.stat().st_size for f in _weight_files(folder))
+    return "auto" if device.type == "cuda" and size > 2 * _SMALL else torch.float32
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise UserError(f"{folder} holds no *.safetensors file: save the model with `save_pretrained` first.")
+    return files
+
+
+def _device(device: str | None) -> torch.device:
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise UserError(f"Device {device!r} cannot be used here ({_first_line(error)}): try --device cpu.") from None
+    return chosen
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+    if isinstance(dtype, str):
+        chosen = getattr(torch, dtype, None)
+        if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
+            raise UserError(f"Unknown dtype {dtype!r}: use float32, bfloat16 or float16.")
+        return chosen
+    return dtype
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
