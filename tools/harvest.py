@@ -22,13 +22,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+
 from dragoman.store.disk import disk_errors
+from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.locking import write_lock
-from dragoman.store.seal import StaticTables, seal
-
-from dragoman.store.errors import UserError
 from dragoman.store.records import SPLITS, DictionaryInfo
+from dragoman.store.seal import StaticTables, seal
 
 from .dictionaries import Dictionary, load_all
 from .documents import Corpus

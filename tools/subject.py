@@ -367,7 +367,9 @@ def _load(name: str, folder: Path, device: torch.device, dtype: torch.dtype | No
         config = AutoConfig.from_pretrained(folder)
         family_of(config.model_type)
         _weight_files(folder)
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype or _default_dtype(folder, device), use_safetensors=True)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype or _default_dtype(folder, device), use_safetensors=True
+        )
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(

@@ -224,7 +224,7 @@ def test_bad_input_is_one_clear_sentence(tiny: Tiny, tmp_path: Path) -> None:
     config.write_text("{")
     fails("cannot be read as JSON")
     config.unlink()
-    fails("no .*cfg.json")
+    fails(r"no .*cfg.json")
 
 
 def test_a_dictionary_of_another_width_is_refused(tiny: Tiny, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_dictionary_of_another_width_is_refused(tiny: Tiny, tmp_path: Path) ->
 
 def test_names(tiny: Tiny, tmp_path: Path) -> None:
     subject = tiny("llama")
-    with pytest.raises(UserError, match="called 'mlp.1'"):
+    with pytest.raises(UserError, match=r"called 'mlp.1'"):
         load_all(["neurons:mlp.1", "neurons:mlp.1"], subject)
     both = load_all(["neurons:mlp.1", "again=neurons:mlp.1"], subject)
     assert [d.facts.name for d in both] == ["mlp.1", "again"]

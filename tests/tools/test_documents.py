@@ -84,7 +84,7 @@ def test_bad_input_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.Mon
     pq.write_table(pa.table({"a": ["x"], "b": ["y"]}), tmp_path / "two.parquet")
     fails("two.parquet", None, "no text column 'text'; it has a, b")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no .txt"):
+    with pytest.raises(UserError, match=r"holds no .txt"):
         texts(tmp_path / "empty")
     with pytest.raises(UserError, match="separator is empty"):
         Corpus(str(tmp_path / "a.txt"), "")
