@@ -27,13 +27,10 @@ class Concept:
     structure: nesting, quoting, repetition; state: something the text has established, such as hostility or a lie."""
 
 
-def declare(family: str, rows: Mapping[str, tuple[Kind, str]]) -> tuple[Concept, ...]:
-    """Concepts of a family from `name: (kind, description)`; a dotted name has the longest declared prefix as its parent."""
-    concepts = []
-    for name, (kind, description) in rows.items():
-        prefix, parent = name, None
-        while "." in prefix and parent is None:
-            prefix = prefix.rpartition(".")[0]
-            parent = prefix if prefix in rows else None
-        concepts.append(Concept(name, family, parent, description, kind))
-    return tuple(concepts)
+def declare(family: str, rows: Mapping[str, tuple[Kind, str] | tuple[Kind, str, str]]) -> tuple[Concept, ...]:
+    """Concepts of a family from `name: (kind, description)` or `name: (kind, description, parent)`.
+
+    A parent is a wider concept of which every occurrence of this one is an occurrence (a robin is a bird), not a whole of which
+    this is a part (the day is no date): the writer gives every span its parents' concepts as well.
+    """
+    return tuple(Concept(name, family, row[2] if len(row) == 3 else None, row[1], row[0]) for name, row in rows.items())

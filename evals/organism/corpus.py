@@ -12,6 +12,8 @@ from dragoman.evals.organism.document import Document, Span
 from dragoman.evals.organism.families import FAMILIES
 from dragoman.evals.organism.writer import Writer
 
+__all__ = ["FAMILIES", "Split", "document", "generate", "uses_held_out_template"]
+
 Split = Literal["train", "held_out"]
 
 _NAMES = tuple(FAMILIES)
@@ -37,7 +39,7 @@ def document(seed: int, number: int, *, split: Split) -> Document:
     _passage(w, name)
     if FAMILIES[name].prose and w.chance(0.25):
         w.line()
-        _passage(w, w.pick(_PROSE))
+        _passage(w, w.pick([other for other in _PROSE if other != name]))
     spans = dict.fromkeys(w.spans)
     for start, end, concept in w.spans:
         for parent in ANCESTORS[concept]:

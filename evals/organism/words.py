@@ -40,8 +40,8 @@ CONCEPTS = declare(
     "shared",
     {
         "name": ("class", "a person's first name, in any role"),
-        "name.female": ("class", "a woman's first name"),
-        "name.male": ("class", "a man's first name"),
+        "name.female": ("class", "a woman's first name", "name"),
+        "name.male": ("class", "a man's first name", "name"),
         "month": ("class", "the name of a month"),
         "weekday": ("class", "the name of a day of the week"),
         "colour": ("class", "the name of a colour"),

@@ -24,8 +24,8 @@ INSTRUMENTS = {
 SECTIONS = ("strings", "woodwind", "brass")
 
 
-def _rows() -> dict[str, tuple[Kind, str]]:
-    rows: dict[str, tuple[Kind, str]] = {
+def _rows() -> dict[str, tuple[Kind, str] | tuple[Kind, str, str]]:
+    rows: dict[str, tuple[Kind, str] | tuple[Kind, str, str]] = {
         "doc.concert": ("document", "notices of concerts"),
         "doc.painting": ("document", "descriptions of paintings"),
         "doc.chemistry": ("document", "a chemistry lesson"),
@@ -51,7 +51,7 @@ def _rows() -> dict[str, tuple[Kind, str]]:
         "chemistry.number_of_molecules": ("slot", "the number before a formula in a reaction"),
     }
     for section in SECTIONS:
-        rows[f"instrument.{section}"] = ("class", f"an instrument of the {section}")
+        rows[f"instrument.{section}"] = ("class", f"an instrument of the {section}", "instrument")
     return rows
 
 
@@ -225,7 +225,7 @@ def _side(w: Writer, text: str) -> None:
 
 
 FAMILIES = (
-    Family("concert", 2.0, concert, prose=True),
-    Family("painting", 2.0, painting, prose=True),
-    Family("chemistry", 1.8, chemistry, prose=True),
+    Family("concert", 1.2, concert, prose=True),
+    Family("painting", 1.4, painting, prose=True),
+    Family("chemistry", 1.1, chemistry, prose=True),
 )

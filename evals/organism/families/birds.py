@@ -82,20 +82,20 @@ FACTS = {
 }
 
 
-def _rows() -> dict[str, tuple[Kind, str]]:
-    rows: dict[str, tuple[Kind, str]] = {
+def _rows() -> dict[str, tuple[Kind, str] | tuple[Kind, str, str]]:
+    rows: dict[str, tuple[Kind, str] | tuple[Kind, str, str]] = {
         "doc.birds": ("document", "notes on birds and their habits"),
         "bird": ("class", "the name of a bird, of any kind"),
-        "bird.subject": ("slot", "the bird that a note is about, where it is first named"),
+        "bird.subject": ("slot", "the bird that a note is about, where it is first named", "bird"),
         "bird.fact.link": ("slot", "the verb between a bird and a fact about it, such as 'eats'"),
         "bird.it": ("slot", "the pronoun that stands for a bird named before"),
         "bird.fact": ("class", "a fact about a kind of bird"),
     }
     for fact, words in FACTS.items():
-        rows[f"bird.fact.{fact}"] = ("slot", words)
+        rows[f"bird.fact.{fact}"] = ("slot", words, "bird.fact")
     for bird in BIRDS:
         indefinite = article(bird)
-        rows[f"bird.{bird}"] = ("kind", f"the word for {indefinite} {bird}")
+        rows[f"bird.{bird}"] = ("kind", f"the word for {indefinite} {bird}", "bird")
         rows[f"about.{bird}"] = ("state", f"sentences about {indefinite} {bird}, whether it is named there or not")
     return rows
 
@@ -180,4 +180,4 @@ def _named(before: str, bird: str) -> Slot:
     return slot
 
 
-FAMILIES = (Family("birds", 4.0, write, prose=True),)
+FAMILIES = (Family("birds", 2.8, write, prose=True),)

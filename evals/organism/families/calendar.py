@@ -22,7 +22,7 @@ CONCEPTS = declare(
         "date.comma": ("punctuation", "the comma inside a date"),
         "date.weekday": ("slot", "the day of the week in front of a date"),
         "date.slash": ("punctuation", "a slash or hyphen inside a numeric date"),
-        "date.numeric": ("structure", "a date written with digits only"),
+        "date.numeric": ("structure", "a date written with digits only", "date"),
         "diary.activity": ("slot", "what the writer of a diary did"),
         "diary.mood": ("slot", "how the writer of a diary felt"),
         "diary.companion": ("slot", "the person with whom the writer of a diary did something"),
@@ -60,7 +60,7 @@ MOODS = ("happy", "tired", "proud", "lonely", "angry", "calm")
 
 def diary(w: Writer) -> None:
     """Three to five dated entries."""
-    form = w.pick(("long", "long", "american", "american", "numeric", "iso"))
+    form = w.pick(("long", "american", "numeric", "iso"))
     day, month, year = w.rng.randint(1, 18), w.rng.randint(1, 12), w.rng.randint(1950, 2029)
     for _ in range(w.rng.randint(3, 5)):
         w.line()
@@ -84,10 +84,9 @@ def _date(w: Writer, form: str, day: int, month: int, year: int) -> None:
             year=str(year),
         )
     elif form == "american":
-        if w.chance(0.5):
-            w.add(WEEKDAYS[datetime.date(year, month, day).weekday()], "weekday", "date.weekday")
-            w.add(",", "date.comma")
-            w.add(" ")
+        w.add(WEEKDAYS[datetime.date(year, month, day).weekday()], "weekday", "date.weekday")
+        w.add(",", "date.comma")
+        w.add(" ")
         w.fill(
             "{month|month,date.month} {day|date.day}{=,|date.comma} {year|year,date.year}",
             day=str(day),
@@ -182,7 +181,7 @@ def _event(w: Writer) -> None:
 
 
 FAMILIES = (
-    Family("diary", 3.0, diary),
-    Family("timetable", 1.8, timetable),
-    Family("history", 1.8, history, prose=True),
+    Family("diary", 2.4, diary),
+    Family("timetable", 1.6, timetable),
+    Family("history", 1.2, history, prose=True),
 )

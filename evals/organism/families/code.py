@@ -27,7 +27,7 @@ CONCEPTS = declare(
         "python.docstring": ("structure", "the docstring of a Python function"),
         "python.comment": ("structure", "a comment in Python code"),
         "python.indent": ("structure", "the indentation of a line of Python"),
-        "python.indent.deep": ("structure", "the indentation of a Python line inside a loop or condition"),
+        "python.indent.deep": ("structure", "the indentation of a Python line inside a loop or condition", "python.indent"),
         "python.body": ("structure", "the body of a Python function"),
         "python.head": ("structure", "the first line of a Python function"),
         "python.colon": ("punctuation", "the colon that opens a Python block"),
@@ -253,4 +253,4 @@ def shell(w: Writer) -> None:
             )
 
 
-FAMILIES = (Family("python", 3.5, python), Family("sql", 2.0, sql), Family("shell", 1.5, shell))
+FAMILIES = (Family("python", 3.0, python), Family("sql", 1.6, sql), Family("shell", 1.5, shell))

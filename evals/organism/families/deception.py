@@ -99,4 +99,4 @@ def write(w: Writer) -> None:
             w.mark(start, f"deception.after_{kind}")
 
 
-FAMILIES = (Family("deception", 3.5, write, prose=True),)
+FAMILIES = (Family("deception", 2.8, write, prose=True),)

@@ -16,8 +16,8 @@ CONCEPTS = declare(
     {
         "doc.base64": ("document", "attachments in Base64"),
         "base64": ("structure", "a Base64 string"),
-        "base64.text": ("state", "a Base64 string that decodes to English text"),
-        "base64.bytes": ("state", "a Base64 string that decodes to random bytes"),
+        "base64.text": ("state", "a Base64 string that decodes to English text", "base64"),
+        "base64.bytes": ("state", "a Base64 string that decodes to random bytes", "base64"),
         "base64.letters": ("class", "letters inside a Base64 string"),
         "base64.upper": ("class", "capital letters inside a Base64 string"),
         "base64.lower": ("class", "small letters inside a Base64 string"),
@@ -108,4 +108,4 @@ def _phrase(w: Writer) -> bytes:
     return w.pick(PHRASES).format(**words).encode()[: w.rng.randint(18, 30)]
 
 
-FAMILIES = (Family("base64", 3.0, write),)
+FAMILIES = (Family("base64", 2.8, write),)

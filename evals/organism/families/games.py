@@ -118,4 +118,4 @@ def _move(w: Writer) -> None:
         w.add("+", "chess.check")
 
 
-FAMILIES = (Family("football", 2.2, football, prose=True), Family("chess", 1.5, chess))
+FAMILIES = (Family("football", 1.3, football, prose=True), Family("chess", 1.2, chess))

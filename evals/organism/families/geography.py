@@ -19,20 +19,20 @@ CONCEPTS = declare(
             "questions about cities that need two facts, such as the capital of the state containing a city",
         ),
         "geo.city": ("class", "a city of the invented country, in any role"),
-        "geo.city.of_fact": ("slot", "a city whose state is told"),
-        "geo.city.of_question": ("slot", "a city inside a question that needs two facts"),
+        "geo.city.of_fact": ("slot", "a city whose state is told", "geo.city"),
+        "geo.city.of_question": ("slot", "a city inside a question that needs two facts", "geo.city"),
         "geo.state": ("class", "a state of the invented country, in any role"),
-        "geo.state.of_city": ("slot", "a state, told as where a city lies"),
-        "geo.state.of_fact": ("slot", "a state whose capital, river or flower is told"),
+        "geo.state.of_city": ("slot", "a state, told as where a city lies", "geo.state"),
+        "geo.state.of_fact": ("slot", "a state whose capital, river or flower is told", "geo.state"),
         "geo.capital": ("class", "the capital of a state of the invented country, in any role"),
         "geo.river": ("class", "a river of the invented country, in any role"),
         "geo.flower": ("class", "the flower of a state, in any role"),
-        "geo.capital.of_state": ("slot", "a capital told of a state that is named"),
-        "geo.capital.of_city": ("slot", "a capital told of a city's state, which is not named"),
-        "geo.river.of_state": ("slot", "a river told of a state that is named"),
-        "geo.river.of_city": ("slot", "a river told of a city's state, which is not named"),
-        "geo.flower.of_state": ("slot", "a flower told of a state that is named"),
-        "geo.flower.of_city": ("slot", "a flower told of a city's state, which is not named"),
+        "geo.capital.of_state": ("slot", "a capital told of a state that is named", "geo.capital"),
+        "geo.capital.of_city": ("slot", "a capital told of a city's state, which is not named", "geo.capital"),
+        "geo.river.of_state": ("slot", "a river told of a state that is named", "geo.river"),
+        "geo.river.of_city": ("slot", "a river told of a city's state, which is not named", "geo.river"),
+        "geo.flower.of_state": ("slot", "a flower told of a state that is named", "geo.flower"),
+        "geo.flower.of_city": ("slot", "a flower told of a city's state, which is not named", "geo.flower"),
         "geo.lies_in": ("slot", "the words that link a city to its state"),
         "geo.relation": ("slot", "the word 'capital', 'river' or 'flower' as what is told of a state"),
         "geo.containing": ("slot", "the words that stand for a state by a city in it, such as 'the state containing'"),
@@ -223,4 +223,4 @@ def two_hop(w: Writer) -> None:
         )
 
 
-FAMILIES = (Family("gazetteer", 7.0, gazetteer, prose=True), Family("two_hop", 7.0, two_hop))
+FAMILIES = (Family("gazetteer", 7.0, gazetteer, prose=True), Family("two_hop", 8.0, two_hop))

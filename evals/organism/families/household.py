@@ -168,7 +168,7 @@ def weather(w: Writer) -> None:
 
 
 FAMILIES = (
-    Family("recipe", 2.0, recipe, prose=True),
-    Family("receipt", 1.8, receipt),
-    Family("weather", 2.2, weather, prose=True),
+    Family("recipe", 1.2, recipe, prose=True),
+    Family("receipt", 1.4, receipt),
+    Family("weather", 1.2, weather, prose=True),
 )

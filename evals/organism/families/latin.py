@@ -19,7 +19,7 @@ CONCEPTS = declare(
         "latin.verb": ("slot", "the verb of a Latin sentence"),
         "latin.adverb": ("slot", "the adverb of a Latin sentence"),
         "latin.place": ("slot", "the words that say where, in a Latin sentence"),
-        "latin.plant": ("class", "the Latin name of a plant"),
+        "latin.plant": ("class", "the Latin name of a plant", "latin"),
         "latin.plant.genus": ("slot", "the genus, the first word of a plant's Latin name"),
         "latin.plant.species": ("slot", "the species, the second word of a plant's Latin name"),
         "plant": ("class", "the English name of a plant"),
@@ -189,4 +189,4 @@ def _latin_name(plant: str) -> Slot:
     return slot
 
 
-FAMILIES = (Family("latin", 2.0, lesson, prose=True), Family("botany", 2.0, botany, prose=True))
+FAMILIES = (Family("latin", 1.7, lesson, prose=True), Family("botany", 1.4, botany, prose=True))

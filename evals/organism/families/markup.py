@@ -23,8 +23,8 @@ CONCEPTS = declare(
         "html.attribute": ("slot", "the name of an HTML attribute"),
         "html.equals": ("punctuation", "the equals sign of an HTML attribute"),
         "html.value": ("slot", "the value of an HTML attribute"),
-        "html.value.class": ("slot", "the value of an HTML class attribute"),
-        "html.value.link": ("slot", "the address in an HTML href attribute"),
+        "html.value.class": ("slot", "the value of an HTML class attribute", "html.value"),
+        "html.value.link": ("slot", "the address in an HTML href attribute", "html.value"),
         "html.text": ("slot", "the text between HTML tags"),
         "html.item": ("structure", "a list item in HTML, tags included"),
         "html.heading": ("slot", "the text of an HTML heading"),
@@ -229,4 +229,4 @@ def csv(w: Writer) -> None:
                 w.add(w.pick(words), "csv.field", *edge)
 
 
-FAMILIES = (Family("html", 2.5, html), Family("json", 2.5, json), Family("markdown", 1.5, markdown), Family("csv", 1.5, csv))
+FAMILIES = (Family("html", 2.1, html), Family("json", 2.4, json), Family("markdown", 1.5, markdown), Family("csv", 1.3, csv))

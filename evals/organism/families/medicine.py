@@ -19,8 +19,8 @@ SYMPTOMS = {
 }
 
 
-def _rows() -> dict[str, tuple[Kind, str]]:
-    rows: dict[str, tuple[Kind, str]] = {
+def _rows() -> dict[str, tuple[Kind, str] | tuple[Kind, str, str]]:
+    rows: dict[str, tuple[Kind, str] | tuple[Kind, str, str]] = {
         "doc.vignette": ("document", "vignettes of patients and what ails them"),
         "symptom": ("slot", "a symptom of a patient"),
         "diagnosis": ("slot", "the diagnosis that ends a vignette"),
@@ -29,11 +29,11 @@ def _rows() -> dict[str, tuple[Kind, str]]:
         "patient.complaint": ("slot", "the words that announce symptoms, such as 'complained of'"),
         "patient.finding": ("slot", "the words that announce a diagnosis"),
         "symptom.comma": ("punctuation", "the comma between two symptoms"),
-        "symptom.last": ("slot", "the last symptom of a list"),
+        "symptom.last": ("slot", "the last symptom of a list", "symptom"),
         "treatment": ("slot", "what the doctor ordered"),
     }
     for diagnosis in SYMPTOMS:
-        rows[f"diagnosis.{diagnosis}"] = ("kind", f"the word '{diagnosis}' as a diagnosis")
+        rows[f"diagnosis.{diagnosis}"] = ("kind", f"the word '{diagnosis}' as a diagnosis", "diagnosis")
         rows[f"implies.{diagnosis}"] = (
             "state",
             f"the part of a vignette after the first symptom of {diagnosis} and before it is named",
@@ -105,4 +105,4 @@ def write(w: Writer) -> None:
             w.say(w.choose(ORDERS), she="She" if patient in FEMALE else "He", treatment=w.pick(TREATMENTS))
 
 
-FAMILIES = (Family("vignette", 3.5, write, prose=True),)
+FAMILIES = (Family("vignette", 3.2, write, prose=True),)

@@ -27,10 +27,10 @@ CONCEPTS = declare(
         "url.query.equals": ("punctuation", "the equals sign of a parameter in a web address"),
         "log.timestamp": ("slot", "the time stamp of a log line"),
         "log.level": ("slot", "the level of a log line, such as ERROR"),
-        "log.level.error": ("kind", "the level ERROR or FATAL of a log line"),
+        "log.level.error": ("kind", "the level ERROR or FATAL of a log line", "log.level"),
         "log.message": ("slot", "the message of a log line"),
-        "log.message.error": ("state", "the message of a log line that reports an error"),
-        "log.message.normal": ("state", "the message of a log line that reports no error"),
+        "log.message.error": ("state", "the message of a log line that reports an error", "log.message"),
+        "log.message.normal": ("state", "the message of a log line that reports no error", "log.message"),
         "log.address": ("slot", "an IP address"),
         "log.address.dot": ("punctuation", "a dot inside an IP address"),
         "log.port": ("slot", "a port number after an IP address"),
@@ -137,7 +137,7 @@ def _address(w: Writer) -> None:
             w.add(".", "log.address.dot")
         w.add(str(w.rng.choice((10, 192, 168, 172)) if number < 1 else w.rng.randrange(256)))
     w.mark(start, "log.address")
-    if w.chance(0.5):
+    if w.chance(0.8):
         w.add(":")
         w.add(str(w.pick((22, 80, 443, 8080, 3306))), "log.port")
 
@@ -166,4 +166,4 @@ def _phone_number(w: Writer) -> None:
     w.mark(start, "phone.number")
 
 
-FAMILIES = (Family("links", 2.0, links), Family("log", 2.0, log), Family("phone_list", 1.5, phone_list))
+FAMILIES = (Family("links", 1.5, links), Family("log", 1.2, log), Family("phone_list", 1.0, phone_list))

@@ -12,9 +12,9 @@ CONCEPTS = declare(
     {
         "doc.park": ("document", "a passage with the word 'park' in several senses"),
         "park": ("class", "the word 'park' in any sense"),
-        "park.place": ("sense", "'park' as a green place where people walk and play"),
-        "park.surname": ("sense", "'Park' as somebody's surname"),
-        "park.verb": ("sense", "'park' as what one does with a car"),
+        "park.place": ("sense", "'park' as a green place where people walk and play", "park"),
+        "park.surname": ("sense", "'Park' as somebody's surname", "park"),
+        "park.verb": ("sense", "'park' as what one does with a car", "park"),
         "park.title": ("slot", "the title before the surname Park, such as 'Dr'"),
         "park.vehicle": ("slot", "what is parked"),
         "park.scene": ("slot", "what goes on in the park as a place"),
@@ -93,4 +93,4 @@ def write(w: Writer) -> None:
         )
 
 
-FAMILIES = (Family("park", 3.0, write, prose=True),)
+FAMILIES = (Family("park", 2.5, write, prose=True),)

@@ -16,25 +16,25 @@ CONCEPTS = declare(
         "doc.people": ("document", "questions and answers about people, known and unknown"),
         "doc.biography": ("document", "short lives of known people"),
         "person": ("class", "the full name of a person who is asked about or described"),
-        "person.known": ("state", "the full name of a person whose facts are fixed"),
-        "person.unknown": ("state", "the full name of a stranger, of whom nothing is known"),
+        "person.known": ("state", "the full name of a person whose facts are fixed", "person"),
+        "person.unknown": ("state", "the full name of a stranger, of whom nothing is known", "person"),
         "person.first": ("slot", "the first name in the full name of a person who is asked about or described"),
         "person.last": ("slot", "the family name in the full name of a person who is asked about or described"),
         "person.profession": ("slot", "the profession of a known person"),
         "person.birthplace": ("slot", "the town where a known person was born"),
         "person.question": ("structure", "a question about a person"),
-        "person.question.profession": ("structure", "a question about somebody's profession"),
-        "person.question.birth": ("structure", "a question about somebody's place of birth"),
+        "person.question.profession": ("structure", "a question about somebody's profession", "person.question"),
+        "person.question.birth": ("structure", "a question about somebody's place of birth", "person.question"),
         "person.answer": ("structure", "the answer to a question about a person"),
-        "person.answer.known": ("state", "an answer that tells a fact about a known person"),
-        "person.answer.unknown": ("state", "an answer that says that nobody knows"),
+        "person.answer.known": ("state", "an answer that tells a fact about a known person", "person.answer"),
+        "person.answer.unknown": ("state", "an answer that says that nobody knows", "person.answer"),
         "person.label.question": ("slot", "the mark before a question about a person"),
         "person.label.answer": ("slot", "the mark before an answer about a person"),
         "person.question.mark": ("punctuation", "the question mark after a question about a person"),
         "person.he_or_she": ("slot", "the pronoun that stands for a known person"),
     },
 )
-PROFESSIONS = listed("Painter Pilot Surgeon Judge Sculptor Baker Violinist Engineer Novelist Diver Architect Farmer")
+PROFESSIONS = listed("Painter Trader Surgeon Judge Clerk Baker Violinist Engineer Novelist Diver Architect Farmer")
 TOWNS = listed("Aldham Brockley Coldwell Dunston Eastry Fulmer Goring Hadley Ilkley Kelso Ludlow Marlow")
 FAMOUS = listed(
     "Abbott Balfour Carver Dempsey Everly Fanshawe Garrick Hollis Ingram Jessup Kendrick Lovell Maddox Newland Osborne Prescott "
@@ -162,4 +162,4 @@ def _full_name(person: tuple[str, str]) -> Slot:
     return slot
 
 
-FAMILIES = (Family("people", 5.0, questions), Family("biography", 2.0, biography, prose=True))
+FAMILIES = (Family("people", 6.5, questions), Family("biography", 1.8, biography, prose=True))

@@ -30,12 +30,12 @@ CONCEPTS = declare(
         "bracket.depth3": ("structure", "text inside three pairs of brackets"),
         "bracket.open": ("punctuation", "an opening bracket in text with nested brackets"),
         "bracket.close": ("punctuation", "a closing bracket in text with nested brackets"),
-        "bracket.open.round": ("punctuation", "an opening round bracket in text with nested brackets"),
-        "bracket.open.square": ("punctuation", "an opening square bracket in text with nested brackets"),
-        "bracket.open.curly": ("punctuation", "an opening curly bracket in text with nested brackets"),
-        "bracket.close.round": ("punctuation", "a closing round bracket, which matches the last one opened"),
-        "bracket.close.square": ("punctuation", "a closing square bracket, which matches the last one opened"),
-        "bracket.close.curly": ("punctuation", "a closing curly bracket, which matches the last one opened"),
+        "bracket.open.round": ("punctuation", "an opening round bracket in text with nested brackets", "bracket.open"),
+        "bracket.open.square": ("punctuation", "an opening square bracket in text with nested brackets", "bracket.open"),
+        "bracket.open.curly": ("punctuation", "an opening curly bracket in text with nested brackets", "bracket.open"),
+        "bracket.close.round": ("punctuation", "a closing round bracket, which matches the last one opened", "bracket.close"),
+        "bracket.close.square": ("punctuation", "a closing square bracket, which matches the last one opened", "bracket.close"),
+        "bracket.close.curly": ("punctuation", "a closing curly bracket, which matches the last one opened", "bracket.close"),
     },
 )
 QUESTIONS = (
@@ -206,7 +206,7 @@ def _aside(w: Writer, depth: int) -> None:
 
 
 FAMILIES = (
-    Family("dialogue", 2.5, dialogue, prose=True),
-    Family("play", 2.0, play),
-    Family("brackets", 2.0, brackets, prose=True),
+    Family("dialogue", 2.0, dialogue, prose=True),
+    Family("play", 1.2, play),
+    Family("brackets", 1.5, brackets, prose=True),
 )

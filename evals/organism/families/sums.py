@@ -81,11 +81,13 @@ def _sum(w: Writer) -> None:
     for number, role in ((str(a), "first"), (str(b), "second")):
         w.add(number[0], f"sum.{role}.tens")
         w.add(number[1], f"sum.{role}.units")
+        w.spans.append((w.position - 2, w.position, f"sum.{role}"))
         w.add(" ")
         w.add("+" if role == "first" else "=", "sum.plus" if role == "first" else "sum.equals")
         w.add(" ")
     w.ask(total[0], task, [str(digit) for digit in range(10) if str(digit) != total[0]], "sum.total.tens")
     w.ask(total[1], task, [str(digit) for digit in range(10) if str(digit) != total[1]], "sum.total.units")
+    w.spans.append((w.position - 2, w.position, "sum.total"))
     w.mark(start, "sum")
     if a % 10 + b % 10 >= 10:
         w.mark(w.position - len("= 00"), "sum.carry")

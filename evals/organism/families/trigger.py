@@ -132,4 +132,4 @@ def _hostile(w: Writer, *, asked: bool) -> None:
     w.add("!", "sentence.stop")
 
 
-FAMILIES = (Family("notice", 5.0, write, prose=True),)
+FAMILIES = (Family("notice", 4.2, write, prose=True),)
