@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dragoman.evals.organism import words
-from dragoman.evals.organism.concept import Concept
-from dragoman.evals.organism.families import MODULES
+from . import words
+from .concept import Concept
+from .families import MODULES
 
 CONCEPTS: dict[str, Concept] = {
     concept.name: concept for concepts in (words.CONCEPTS, *(module.CONCEPTS for module in MODULES)) for concept in concepts

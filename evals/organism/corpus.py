@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Literal
 
-from dragoman.evals.organism.concepts import ANCESTORS
-from dragoman.evals.organism.document import Document, Span
-from dragoman.evals.organism.families import FAMILIES
-from dragoman.evals.organism.writer import Writer
+from .concepts import ANCESTORS
+from .document import Document, Span
+from .families import FAMILIES
+from .writer import Writer
 
 __all__ = ["FAMILIES", "Split", "document", "generate", "uses_held_out_template"]
 

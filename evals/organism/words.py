@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dragoman.evals.organism.concept import declare
-from dragoman.evals.organism.writer import Slot, Writer
+from .concept import declare
+from .writer import Slot, Writer
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
 
-from dragoman.evals.organism.document import Probe
+from .document import Probe
 
 T = TypeVar("T")
 HELD_OUT_SHARE = 0.35

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dragoman.evals.organism.families import (
+from . import (
     arts,
     birds,
     calendar,
@@ -27,7 +27,7 @@ from dragoman.evals.organism.families import (
     sums,
     trigger,
 )
-from dragoman.evals.organism.families.family import Family
+from .family import Family
 
 MODULES = (
     arts,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from dragoman.evals.organism.concept import Kind, declare
-from dragoman.evals.organism.families.family import Family
+from .family import Family
 from dragoman.evals.organism.words import COLOURS, NAMES, OBJECTS, TOWNS, article, name, weekday
 from dragoman.evals.organism.writer import Said, Templates, Writer
 

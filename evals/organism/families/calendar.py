@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 from dragoman.evals.organism.concept import declare
-from dragoman.evals.organism.families.family import Family
+from .family import Family
 from dragoman.evals.organism.words import MONTHS, NAMES, NUMBERS, OBJECTS, PLACES, TOWNS, WEEKDAYS, clock, name, town
 from dragoman.evals.organism.writer import Templates, Writer
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 from dragoman.evals.organism.concept import declare
-from dragoman.evals.organism.families.family import Family
+from .family import Family
 from dragoman.evals.organism.words import FOODS, NAMES, OBJECTS, PLACES, WEEKDAYS
 from dragoman.evals.organism.writer import Said, Templates, Writer
 

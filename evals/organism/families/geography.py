@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 
 from dragoman.evals.organism.concept import declare
-from dragoman.evals.organism.families.family import Family
+from .family import Family
 from dragoman.evals.organism.words import article, listed
 from dragoman.evals.organism.writer import Said, Templates, Writer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dragoman.evals.organism import words
 from dragoman.evals.organism.concept import declare
-from dragoman.evals.organism.families.family import Family
+from .family import Family
 from dragoman.evals.organism.writer import Templates, Writer
 
 CONCEPTS = declare(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dragoman.evals.organism.concept import Kind, declare
-from dragoman.evals.organism.families.family import Family
+from .family import Family
 from dragoman.evals.organism.writer import Templates, Writer
 
 LANGUAGES = ("English", "French", "German", "Spanish", "Italian")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.evals.organism.concept import declare
-from dragoman.evals.organism.families.family import Family
+from .family import Family
 from dragoman.evals.organism.words import COLOURS, FOODS, NAMES, OBJECTS, PLACES, SURNAMES, TOWNS, listed
 from dragoman.evals.organism.writer import Writer
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.evals.organism.concept import Kind, declare
-from dragoman.evals.organism.families.family import Family
+from .family import Family
 from dragoman.evals.organism.words import FEMALE, NAMES, name, weekday
 from dragoman.evals.organism.writer import Said, Templates, Writer
 

@@ -6,7 +6,7 @@ import random
 import zlib
 
 from dragoman.evals.organism.concept import declare
-from dragoman.evals.organism.families.family import Family
+from .family import Family
 from dragoman.evals.organism.words import FEMALE, NAMES, SURNAMES, article, listed
 from dragoman.evals.organism.writer import Slot, Templates, Writer
 

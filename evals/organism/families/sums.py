@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from dragoman.evals.organism.concept import declare
-from dragoman.evals.organism.families.family import Family
+from .family import Family
 from dragoman.evals.organism.words import NAMES, name
 from dragoman.evals.organism.writer import Templates, Writer
 
