@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 
 from dragoman.evals.organism.concept import Kind, declare
-from .family import Family
 from dragoman.evals.organism.words import COLOURS, NAMES, OBJECTS, TOWNS, article, name, weekday
 from dragoman.evals.organism.writer import Said, Templates, Writer
+
+from .family import Family
 
 INSTRUMENTS = {
     "violin": "strings",

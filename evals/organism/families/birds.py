@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dragoman.evals.organism.concept import Kind, declare
-from .family import Family
 from dragoman.evals.organism.words import article, month
 from dragoman.evals.organism.writer import Said, Slot, Templates, Writer
+
+from .family import Family
 
 BIRDS: dict[str, dict[str, str]] = {
     "robin": {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 
 from dragoman.evals.organism.concept import declare
-from .family import Family
 from dragoman.evals.organism.words import MONTHS, NAMES, NUMBERS, OBJECTS, PLACES, TOWNS, WEEKDAYS, clock, name, town
 from dragoman.evals.organism.writer import Templates, Writer
+
+from .family import Family
 
 CONCEPTS = declare(
     "calendar",

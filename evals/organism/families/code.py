@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dragoman.evals.organism.concept import declare
-from .family import Family
 from dragoman.evals.organism.words import NAMES, OBJECTS, TOWNS, listed
 from dragoman.evals.organism.writer import Slot, Writer
+
+from .family import Family
 
 CONCEPTS = declare(
     "code",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dragoman.evals.organism.concept import declare
-from .family import Family
 from dragoman.evals.organism.words import FEMALE, NAMES, OBJECTS, name
 from dragoman.evals.organism.writer import Said, Templates, Writer
+
+from .family import Family
 
 CONCEPTS = declare(
     "deception",

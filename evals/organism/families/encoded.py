@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable
 
 from dragoman.evals.organism.concept import declare
-from .family import Family
 from dragoman.evals.organism.words import FOODS, NAMES, OBJECTS, PLACES, WEEKDAYS
 from dragoman.evals.organism.writer import Said, Templates, Writer
+
+from .family import Family
 
 CONCEPTS = declare(
     "base64",

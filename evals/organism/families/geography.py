@@ -6,9 +6,10 @@ from __future__ import annotations
 import random
 
 from dragoman.evals.organism.concept import declare
-from .family import Family
 from dragoman.evals.organism.words import article, listed
 from dragoman.evals.organism.writer import Said, Templates, Writer
+
+from .family import Family
 
 CONCEPTS = declare(
     "geography",

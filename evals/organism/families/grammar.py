@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 
 from dragoman.evals.organism.concept import declare
-from .family import Family
 from dragoman.evals.organism.words import ANIMALS, COLOURS, FEMALE, NAMES, NUMBERS, OBJECTS, PLACES, article, colour, name
 from dragoman.evals.organism.writer import Said, Slot, Templates, Writer
+
+from .family import Family
 
 CONCEPTS = declare(
     "grammar",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dragoman.evals.organism import words
 from dragoman.evals.organism.concept import declare
-from .family import Family
 from dragoman.evals.organism.writer import Templates, Writer
+
+from .family import Family
 
 CONCEPTS = declare(
     "induction",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dragoman.evals.organism.concept import Kind, declare
-from .family import Family
 from dragoman.evals.organism.writer import Templates, Writer
+
+from .family import Family
 
 LANGUAGES = ("English", "French", "German", "Spanish", "Italian")
 ROLES = {

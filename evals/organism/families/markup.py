@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dragoman.evals.organism.concept import declare
-from .family import Family
 from dragoman.evals.organism.words import COLOURS, FOODS, NAMES, OBJECTS, PLACES, SURNAMES, TOWNS, listed
 from dragoman.evals.organism.writer import Writer
+
+from .family import Family
 
 CONCEPTS = declare(
     "markup",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dragoman.evals.organism.concept import declare
-from .family import Family
 from dragoman.evals.organism.words import MONTHS, NAMES, OBJECTS, PLACES, SURNAMES, TOWNS, clock, name, price, weekday
 from dragoman.evals.organism.writer import Slot, Templates, Writer
+
+from .family import Family
 
 CONCEPTS = declare(
     "papers",

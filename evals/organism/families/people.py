@@ -6,9 +6,10 @@ import random
 import zlib
 
 from dragoman.evals.organism.concept import declare
-from .family import Family
 from dragoman.evals.organism.words import FEMALE, NAMES, SURNAMES, article, listed
 from dragoman.evals.organism.writer import Slot, Templates, Writer
+
+from .family import Family
 
 CONCEPTS = declare(
     "people",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dragoman.evals.organism.concept import declare
-from .family import Family
 from dragoman.evals.organism.words import COLOURS, NAMES, OBJECTS, PLACES, WEEKDAYS, name, quote, weekday
 from dragoman.evals.organism.writer import Templates, Writer
+
+from .family import Family
 
 CONCEPTS = declare(
     "speech",

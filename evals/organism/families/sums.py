@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 from dragoman.evals.organism.concept import declare
-from .family import Family
 from dragoman.evals.organism.words import NAMES, name
 from dragoman.evals.organism.writer import Templates, Writer
+
+from .family import Family
 
 CONCEPTS = declare(
     "sums",
