@@ -59,6 +59,11 @@ class Bank:
         return np.append(seen & np.array(fine, bool), False)
 
     @cached_property
+    def comparable(self) -> Mask:
+        """Token ids that "used like" can name. Shape: (vocabulary,)."""
+        return self.nameable[self.symbol_of[:-1]] & self.text.usage.vectors.any(1)
+
+    @cached_property
     def flags(self) -> tuple[list[Condition], NDArray[np.uint8]]:
         """Conditions that need no token set, and where they hold. Shape: (tokens, conditions)."""
         tried: list[Condition] = [Flag(name) for name in FLAGS]

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from dragoman.tools.patterns.evaluate import holds
 from dragoman.tools.patterns.language import Condition, Earlier, OneOf, Tokens, Unless
+
 from .bank import Bank
 from .sets import PENALTY, Doubles, Gain
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.tools.patterns.evaluate import where
 from dragoman.tools.patterns.language import LEVELS, Clause, Pattern
+
 from .grow import Evidence
 
 Doubles = NDArray[np.float64]
@@ -19,17 +19,22 @@ class Cells:
     """Train tokens grouped by which of the clauses hold for them: enough to judge any choice of strengths."""
 
     def __init__(self, evidence: Evidence, clauses: list[Clause]) -> None:
-        text = evidence.bank.text
-        code = np.zeros(len(text), np.int32)
-        for place, clause in enumerate(clauses):
-            code[where(clause, text)] |= 1 << place
-        inside = np.flatnonzero(code)
         cells = 1 << len(clauses)
-        self.n = np.bincount(code[inside], minlength=cells).astype(np.float64)
-        self.s = np.bincount(code[inside], evidence.y[inside].astype(np.float64), cells)
+        places = [evidence.places(clause.tokens, clause.conditions) for clause in clauses]
+        code = evidence.code
+        for bit, at in enumerate(places):
+            code[at] |= 1 << bit
+        self.n, self.s = np.zeros(cells), np.zeros(cells)
+        for bit, at in enumerate(places):
+            own = code[at]
+            first = (own & ((1 << bit) - 1)) == 0
+            self.n += np.bincount(own[first], minlength=cells)
+            self.s += np.bincount(own[first], evidence.y[at[first]].astype(np.float64), cells)
+        for at in places:
+            code[at] = 0
         self.member = ((np.arange(cells)[:, None] >> np.arange(len(clauses))) & 1).astype(bool)
-        self.tokens = len(text)
-        self.sum = float(evidence.y.sum(dtype=np.float64))
+        self.tokens = len(evidence.y)
+        self.sum = evidence.sum
         self.total = evidence.total
 
     def correlation(self, levels: Doubles) -> float:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from dragoman.tools.patterns.evaluate import holds, where
 from dragoman.tools.patterns.language import ANY, Clause, Condition, Form, Near, OneOf, Tokens, Unless
+from dragoman.tools.patterns.usage import Usage
+
 from .bank import Bank
 from .cues import cue_conditions
 from .sets import PENALTY, Candidate, Doubles, Gain, token_sets
@@ -24,7 +26,7 @@ from .sets import PENALTY, Candidate, Doubles, Gain, token_sets
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-PRIOR = 4.0
+PRIOR = 8.0
 """Silent tokens added to every count, so that a rule seen on a handful of tokens does not look perfect."""
 CLAUSE_WORDS = 3.0
 """What a further clause costs besides its sets."""
@@ -33,7 +35,7 @@ MAX_CLAUSES = 5
 BEAM = 3
 MAX_SILENT = 12_000
 """Silent tokens of a clause that are looked at when it is extended."""
-OFFSETS = (-1, 1, -2, 2, -3)
+OFFSETS = (-1, 1, -2, 2)
 """Neighbours that conditions may speak about."""
 
 
@@ -72,8 +74,18 @@ class Evidence:
         self.y = np.zeros(len(bank.text), np.float32)
         self.y[at] = value
         self.total = float((value.astype(np.float64) ** 2).sum())
+        self.sum = float(value.sum(dtype=np.float64))
+        self.code = np.zeros(len(bank.text), np.int32)
         self.free = np.ones(len(bank.text), bool)
+        self._places: dict[tuple[Tokens, tuple[Condition, ...]], Longs] = {}
         self.random = np.random.default_rng((seed, len(at)))
+
+    def places(self, tokens: Tokens, conditions: tuple[Condition, ...]) -> Longs:
+        """Train tokens for which a clause holds, ascending; remembered. Shape: (found,)."""
+        key = (tokens, conditions)
+        if key not in self._places:
+            self._places[key] = where(Clause("strongly", tokens, conditions), self.bank.text)
+        return self._places[key]
 
     def cover(self, at: Longs) -> None:
         """Take tokens out of what is left to explain."""
@@ -93,6 +105,8 @@ def grow(evidence: Evidence, most: int = MAX_CLAUSES) -> list[Node]:
         splits = [(place, _best_split(evidence, node)) for place, node in enumerate(nodes)]
         place, split = max(splits, key=lambda pair: pair[1].gain if pair[1] else -1.0) if splits else (0, None)
         fresh_score = _score(evidence, fresh) if fresh else -1.0
+        if not nodes and fresh and fresh_score <= 0:
+            return [fresh]
         split_score = split.gain / evidence.total - PENALTY * (split.words + CLAUSE_WORDS) if split else -1.0
         if max(fresh_score, split_score) <= 0:
             break
@@ -143,7 +157,7 @@ def _roots(evidence: Evidence) -> list[Node]:
     value = evidence.y[active].astype(np.float64)
     size = bank.size + 1
     options: list[Option] = []
-    for offset in (0, *OFFSETS[:3]):
+    for offset in (0, *OFFSETS):
         ids = text.shifted(offset)
         n = bank.counts(offset) - np.bincount(ids[covered], minlength=size)
         s = np.bincount(ids[active], value, size)
@@ -159,7 +173,7 @@ def _roots(evidence: Evidence) -> list[Node]:
     nodes = []
     for option in options[: 2 * BEAM]:
         tokens, conditions = (option.what, ()) if isinstance(option.what, Tokens) else (ANY, (option.what,))
-        at = where(Clause("strongly", tokens, conditions), text)
+        at = evidence.places(tokens, conditions)
         nodes.append(_node(evidence, tokens, conditions, at[evidence.free[at]], option.words))
     return _distinct(sorted(nodes, key=lambda node: -_score(evidence, node)))
 
@@ -193,7 +207,7 @@ def _best_split(evidence: Evidence, node: Node) -> Node | None:
         child = _narrow(evidence, node, option)
         if 4 <= len(child.at) < len(node.at):
             brings = float(gain(np.float64(len(child.at)), evidence.y[child.at].sum(dtype=np.float64)))
-            child = Node(child.tokens, child.conditions, child.at, brings, child.words)
+            child = Node(child.tokens, child.conditions, child.at, brings, option.words)
             if (
                 best is None
                 or child.gain - PENALTY * evidence.total * child.words > best.gain - PENALTY * evidence.total * best.words
@@ -206,22 +220,24 @@ def _narrow(evidence: Evidence, node: Node, option: Option) -> Node:
     text = evidence.bank.text
     if isinstance(option.what, Tokens):
         at = node.at[text.vocabulary_mask(option.what)[text.ids[node.at]]]
-        tokens = intersect(node.tokens, option.what)
+        tokens = intersect(node.tokens, option.what, text.usage)
         return _node(evidence, tokens, node.conditions, at, node.words + option.words)
     at = node.at[holds(option.what, text, node.at)]
     return _node(evidence, node.tokens, (*node.conditions, option.what), at, node.words + option.words)
 
 
-def intersect(tokens: Tokens, other: Tokens) -> Tokens:
-    """Tokens in both sets, each of a single term; lists of tokens absorb `any`."""
-    factors = (*tokens.terms[0], *other.terms[0])
-    kept = tuple(dict.fromkeys(factor for factor in factors if factor != Form("any")))
-    lists = [factor for factor in kept if isinstance(factor, OneOf)]
-    if len(lists) == 2:
-        shared = tuple(text for text in lists[1].texts if text in lists[0].texts)
-        if shared:
-            kept = tuple(factor for factor in kept if factor not in lists) + (OneOf(shared),)
-    return Tokens((kept or (Form("any"),),))
+def intersect(tokens: Tokens, other: Tokens, usage: Usage) -> Tokens:
+    """Tokens in both sets, each of a single term; a list is cut to those of its tokens that are in the other set."""
+    factors = tuple(dict.fromkeys(factor for factor in (*tokens.terms[0], *other.terms[0]) if factor != Form("any")))
+    listed = next((factor for factor in reversed(factors) if isinstance(factor, OneOf)), None)
+    if listed is None:
+        return Tokens((factors or (Form("any"),),))
+    mask = usage.members(Tokens((tuple(factor for factor in factors if factor is not listed),)))
+    seen = {text: [mask[token] for token in usage.ids_of.get(text, []) if usage.counts[token]] for text in listed.texts}
+    if any(any(inside) != all(inside) for inside in seen.values()):
+        return Tokens((factors,))
+    kept = tuple(text for text in listed.texts if any(seen[text]))
+    return Tokens(((OneOf(kept),),)) if kept else Tokens((factors,))
 
 
 def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list[Option]:
@@ -247,10 +263,11 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list
             if offset == 0:
                 options.append(Option(found.score, found.tokens, found.words))
             elif offset not in taken:
-                options.append(Option(found.score - 2 * PENALTY, Near(offset, found.tokens), found.words + 2))
-        if negate and offset != 0:
+                words = 1.0 + abs(offset)
+                options.append(Option(found.score - words * PENALTY, Near(offset, found.tokens), found.words + words))
+        if negate and offset in (-1, 1):
             for found in token_sets(bank, n, s, rest, evidence.total, 1):
-                options.append(Option(found.score - 3 * PENALTY, Unless(Near(offset, found.tokens)), found.words + 3))
+                options.append(Option(found.score - 4 * PENALTY, Unless(Near(offset, found.tokens)), found.words + 4))
     options += _flag_options(evidence, used, at, weight, mass, gain, rest if negate else None)
     options += [
         Option(score, what, words)

@@ -1,7 +1,7 @@
 """The explainer: evidence of one feature in, a pattern in plain English out.
 
 1. Grow clauses on train tokens (`grow.py`) and fit their strengths (`fit.py`).
-2. Ask validation, one aggregate figure a pattern, how many of the clauses to keep: the shortest pattern within `SLACK` of the best.
+2. Shorten the pattern step by step (`simplify.py`) and ask validation, one aggregate figure a pattern, where to stop: each word has its price.
 3. Say it in English (`patterns/render.py`), name it, and count precision and recall on train.
 """
 
@@ -15,24 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.store.records import Facet
-
 from dragoman.tools.patterns.evaluate import where
 from dragoman.tools.patterns.language import LEVELS, Clause, Pattern
 from dragoman.tools.patterns.naming import name_of
 from dragoman.tools.patterns.render import render
 from dragoman.tools.patterns.text import PatternText
 from dragoman.tools.patterns.usage import Usage, learn_usage
+
 from .bank import Bank
-from .fit import fit_levels
 from .grow import Evidence, grow
+from .simplify import length, shortenings
 
 if TYPE_CHECKING:
     from dragoman.store.view import TrainView
 
 Validate = Callable[[Pattern], float]
 
-SLACK = 0.01
-"""How much validation correlation a shorter pattern may give up."""
+WORD_PRICE = 0.002
+"""Validation correlation that every word of a label must bring."""
 MAX_EVIDENCE = 10
 """How many contexts a label cites."""
 
@@ -126,15 +126,9 @@ def induce(view: TrainView, feature: int, validate: Validate, seed: int = 0) -> 
 
 
 def choose(evidence: Evidence, clauses: list[Clause], validate: Validate) -> tuple[Pattern, float, float]:
-    """The pattern made of the first few clauses, as many as validation pays for, with its correlations on train and validation."""
-    tried: list[tuple[Pattern, float, float]] = []
-    for count in range(len(clauses), 0, -1):
-        pattern, r_train = fit_levels(evidence, clauses[:count])
-        if not any(pattern == other for other, _, _ in tried):
-            tried.append((pattern, r_train, validate(pattern)))
-    best = max(r for _, _, r in tried)
-    good = [entry for entry in tried if entry[2] >= best - SLACK * (1 + max(0, len(entry[0].clauses) - 2))]
-    return min(good, key=lambda entry: len(render(entry[0])))
+    """The pattern, shortened as far as validation pays for it, with its correlations on train and validation."""
+    tried = [(pattern, r_train, validate(pattern)) for pattern, r_train in shortenings(evidence, clauses)]
+    return max(tried, key=lambda entry: entry[2] - WORD_PRICE * length(entry[0]))
 
 
 def main_clause(evidence: Evidence, pattern: Pattern) -> Clause:

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.tools.patterns.language import MAX_LITERALS, Closeness, Form, Like, OneOf, Tokens
-from dragoman.tools.patterns.usage import COSINE, unit
+from dragoman.tools.patterns.language import MAX_LITERALS, Form, Like, OneOf, Tokens
+from dragoman.tools.patterns.usage import COSINE
+
 from .bank import Bank
 
 Doubles = NDArray[np.float64]
@@ -23,7 +24,7 @@ Gain = Callable[[Doubles, Doubles], Doubles]
 
 SEEDS = 24
 """How many of the most telling tokens "used like" is tried around."""
-PENALTY = 0.002
+PENALTY = 0.004
 """Share of the total squares that every further word of a label must bring."""
 
 
@@ -82,7 +83,8 @@ def _forms(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float) -> list
     family = bank.forms
     if not family.factors:
         return []
-    gains = gain(family.members @ n, family.members @ s)
+    sums = family.members @ np.stack((n, s), axis=1).astype(np.float32)
+    gains = gain(sums[:, 0].astype(np.float64), sums[:, 1].astype(np.float64))
     best = np.argsort(-gains, kind="stable")[:2]
     return [
         _candidate(float(gains[i]), total, Tokens(((family.factors[i],),)), 1.0 if isinstance(family.factors[i], Form) else 3.0)
@@ -92,44 +94,34 @@ def _forms(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float) -> list
 
 def _likes(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float) -> list[Candidate]:
     usage = bank.text.usage
-    symbol_gain = np.where(n[:-1] > 0, s[:-1] ** 2 / (n[:-1] + 5.0), 0.0)
-    symbol_gain[~bank.nameable[bank.symbol_of[:-1]] | ~usage.vectors.any(1)] = 0.0
-    seeds = np.argsort(-symbol_gain, kind="stable")[:SEEDS]
-    seeds = seeds[symbol_gain[seeds] > 0]
-    if len(seeds) == 0:
+    brings = np.where((n[:-1] > 0) & bank.comparable, gain(n[:-1], s[:-1]), -np.inf)
+    seeds = np.argsort(-brings, kind="stable")[:SEEDS]
+    names = list(dict.fromkeys(usage.bare[token] for token in seeds[np.isfinite(brings[seeds])]))
+    if not names:
         return []
     live = np.flatnonzero(n[:-1] > 0)
-    vectors, sums = usage.vectors[live], np.stack((n[live], s[live]), axis=1)
-    names: list[tuple[str, ...]] = []
-    for token in seeds:
-        name = (usage.bare[token],)
-        if name not in names:
-            names.append(name)
-    found: list[Candidate] = []
-    pool = names
+    vectors, sums = usage.vectors[live].T, np.stack((n[live], s[live]), axis=1).astype(np.float32)
+    directions = np.stack([usage.direction(name) for name in names])
+    best: Candidate | None = None
+    chosen: tuple[int, ...] = ()
     for size in (1, 2, 3):
-        centres = np.stack([usage.centre(name) for name in pool])
-        near = centres @ vectors.T
-        best_here: Candidate | None = None
-        best_names: tuple[str, ...] = ()
+        centres = directions if not chosen else directions + directions[list(chosen)].sum(0)
+        centres = centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9)
+        near = centres @ vectors
+        found: Candidate | None = None
+        pick_found = 0
         for closeness, least in COSINE.items():
-            both = (near >= least).astype(np.float64) @ sums
+            both = ((near >= least).astype(np.float32) @ sums).astype(np.float64)
             gains = gain(both[:, 0], both[:, 1])
+            gains[list(chosen)] = -np.inf
             pick = int(np.argmax(gains))
-            candidate = _candidate(float(gains[pick]), total, _like(closeness, pool[pick]), 2.0 + size)
-            if best_here is None or candidate.score > best_here.score:
-                best_here, best_names = candidate, pool[pick]
-        if best_here is None or (found and best_here.score <= found[-1].score):
+            tokens = Tokens(((Like(closeness, tuple(names[i] for i in (*chosen, pick))),),))
+            candidate = _candidate(float(gains[pick]), total, tokens, 2.0 + size)
+            if found is None or candidate.score > found.score:
+                found, pick_found = candidate, pick
+        if found is None or (best and found.score <= best.score) or not np.isfinite(found.score):
             break
-        found.append(best_here)
-        pool = [(*best_names, *name) for name in names[:12] if name[0] not in best_names]
-        if not pool:
+        best, chosen = found, (*chosen, pick_found)
+        if len(names) <= size:
             break
-    return found[-1:]
-
-
-def _like(closeness: Closeness, names: tuple[str, ...]) -> Tokens:
-    return Tokens(((Like(closeness, names),),))
-
-
-__all__ = ["PENALTY", "Candidate", "Gain", "token_sets", "unit"]
+    return [best] if best else []

@@ -7,7 +7,21 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from .language import LEVELS, Begins, Clause, Condition, Earlier, Flag, Inside, Match, Near, Pattern, Position, Tokens, Unless
+from .language import (
+    ANY,
+    LEVELS,
+    Begins,
+    Clause,
+    Condition,
+    Earlier,
+    Flag,
+    Inside,
+    Match,
+    Near,
+    Pattern,
+    Position,
+    Unless,
+)
 from .spans import SPANS, matching
 from .text import PatternText
 
@@ -25,10 +39,25 @@ def predict(pattern: Pattern, text: PatternText) -> NDArray[np.float32]:
 
 def where(clause: Clause, text: PatternText) -> NDArray[np.int64]:
     """Indices of the tokens for which a clause holds, ascending. Shape: (found,)."""
-    found = np.flatnonzero(text.vocabulary_mask(clause.tokens)[text.ids])
-    for condition in clause.conditions:
+    rest = list(clause.conditions)
+    near = next((condition for condition in rest if isinstance(condition, Near)), None)
+    if clause.tokens == ANY and near is not None:
+        rest.remove(near)
+        found = _beside(near, text)
+    else:
+        found = text.places_of(clause.tokens)
+    for condition in rest:
         found = found[holds(condition, text, found)]
     return found
+
+
+def _beside(near: Near, text: PatternText) -> NDArray[np.int64]:
+    """Indices of the tokens that have a token of the set so many places away in their window. Shape: (found,)."""
+    there = text.places_of(near.tokens)
+    here = there - near.offset
+    inside = (here >= 0) & (here < len(text))
+    here, there = here[inside], there[inside]
+    return here[text.row[here] == text.row[there]]
 
 
 def holds(condition: Condition, text: PatternText, at: NDArray[np.int64]) -> Mask:
@@ -37,6 +66,8 @@ def holds(condition: Condition, text: PatternText, at: NDArray[np.int64]) -> Mas
         return ~holds(condition.inner, text, at)
     if isinstance(condition, Near):
         return text.vocabulary_mask(condition.tokens)[text.shifted(condition.offset)[at]]
+    if isinstance(condition, Earlier):
+        return _earlier(condition.scope, text.last_before(condition.tokens, at), text, at)
     if isinstance(condition, Begins):
         return text.vocabulary_mask(condition.tokens)[text.ids[text.starts_of(condition.unit)[at]]]
     if isinstance(condition, Position):
@@ -50,9 +81,7 @@ def everywhere(condition: Condition, text: PatternText) -> Mask:
     mask = text.cached(condition)
     if mask is not None:
         return mask
-    if isinstance(condition, Earlier):
-        mask = _earlier(condition.scope, condition.tokens, text)
-    elif isinstance(condition, Inside):
+    if isinstance(condition, Inside):
         mask = _in_span(SPANS[condition.span].find(text.joined, text.codes), text)
     elif isinstance(condition, Match):
         mask = _overlaps(matching(condition.source)(text.joined, text.codes), text)
@@ -63,13 +92,10 @@ def everywhere(condition: Condition, text: PatternText) -> Mask:
     return text.remember(condition, mask)
 
 
-def _earlier(scope: str | int, tokens: Tokens, text: PatternText) -> Mask:
-    hits = text.vocabulary_mask(tokens)[text.ids]
-    last = np.maximum.accumulate(np.where(hits, text.index, -1))
-    before = np.concatenate(([-1], last[:-1]))
+def _earlier(scope: str | int, last: NDArray[np.int64], text: PatternText, at: NDArray[np.int64]) -> Mask:
     if isinstance(scope, int):
-        return (before >= text.row_start) & (text.index - before <= scope)
-    return before >= text.starts_of(scope)
+        return (last >= text.row_start[at]) & (at - last <= scope)
+    return last >= text.starts_of(scope)[at]
 
 
 def _in_span(characters: Mask, text: PatternText) -> Mask:

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from .forms import FORMS
 from .language import (
+    ANY,
     Affix,
     Begins,
     But,
@@ -49,27 +50,67 @@ _UNITS = {"word": "in a word", "line": "on a line", "sentence": "in a sentence",
 
 
 def render(pattern: Pattern) -> str:
-    """The pattern as one or two sentences, the strongest clauses first."""
+    """The pattern as one sentence, the strongest clauses first; a clause that narrows another is said right after it."""
     order = list(ADVERBS)
     clauses = sorted(pattern.clauses, key=lambda clause: -order.index(clause.level))
+    narrower: dict[Clause, list[tuple[Clause, str]]] = {}
+    wide = []
+    for clause in clauses:
+        base = next((other for other in reversed(clauses) if other != clause and narrowing(other, clause)), None)
+        if base is None:
+            wide.append(clause)
+        else:
+            narrower.setdefault(base, []).append((clause, narrowing(base, clause)))
     parts = []
-    for level, group in groupby(clauses, key=lambda clause: clause.level):
-        phrases = [clause_phrase(clause) for clause in group]
+    for level, group in groupby(wide, key=lambda clause: clause.level):
+        phrases = [clause_phrase(clause) + _more(clause, narrower) for clause in group]
         parts.append(f"{ADVERBS[level]} on {_listed(phrases, 'and on')}")
     return "Fires " + "; ".join(parts) + "."
+
+
+def _more(clause: Clause, narrower: dict[Clause, list[tuple[Clause, str]]]) -> str:
+    """What is said of the clauses that narrow this one."""
+    said = [f"{ADVERBS[other.level]} {phrase}{_more(other, narrower)}" for other, phrase in narrower.get(clause, [])]
+    return "".join(f" ({phrase})" for phrase in said)
+
+
+def narrowing(wide: Clause, narrow: Clause) -> str:
+    """How a clause says "the same, where also ..." of another, or "" where it does not narrow it."""
+    order = list(ADVERBS)
+    if order.index(narrow.level) <= order.index(wide.level) or any(c not in narrow.conditions for c in wide.conditions):
+        return ""
+    extra = [condition for condition in narrow.conditions if condition not in wide.conditions]
+    said = ["when also " + " and ".join(condition_phrase(condition) for condition in extra)] if extra else []
+    if narrow.tokens == wide.tokens:
+        return said[0] if said else ""
+    if len(wide.tokens.terms) > 1 or len(narrow.tokens.terms) > 1 or wide.tokens == ANY and not wide.conditions:
+        return ""
+    term, other = narrow.tokens.terms[0], wide.tokens.terms[0]
+    listed = (
+        len(term) == 1 == len(other)
+        and isinstance(term[0], OneOf)
+        and isinstance(other[0], OneOf)
+        and set(term[0].texts) < set(other[0].texts)
+    )
+    more = term if listed or wide.tokens == ANY else tuple(factor for factor in term if factor not in other)
+    if not more or not listed and wide.tokens != ANY and any(factor not in term for factor in other):
+        return ""
+    return " and ".join([f"when it is {tokens_phrase(Tokens((more,)), one=True)}", *said])
 
 
 def clause_phrase(clause: Clause) -> str:
     """A clause without its strength: `"park" right after "the" and inside double quotes`."""
     phrase = tokens_phrase(clause.tokens)
+    if clause.tokens == ANY and clause.conditions and isinstance(clause.conditions[0], Near):
+        phrase = "the token"
     if clause.conditions:
         phrase += " " + " and ".join(condition_phrase(condition) for condition in clause.conditions)
     return phrase
 
 
-def tokens_phrase(tokens: Tokens) -> str:
-    """A set of tokens as a noun phrase."""
-    return _listed([_term(term) for term in tokens.terms], "or")
+def tokens_phrase(tokens: Tokens, one: bool = False) -> str:
+    """A set of tokens as a noun phrase; `one` for a single token of the set."""
+    return _listed([_term(term, one) for term in tokens.terms], "or")
 
 
 def condition_phrase(condition: Condition) -> str:
@@ -118,16 +159,23 @@ def _place(offset: int) -> str:
     return f"right {side}" if abs(offset) == 1 else f"{_COUNTS[abs(offset)]} tokens {side}"
 
 
-def _term(term: Term) -> str:
+def _term(term: Term, one: bool = False) -> str:
     literal = next((factor for factor in term if isinstance(factor, OneOf)), None)
     forms = [FORMS[factor.name] for factor in term if isinstance(factor, Form)]
-    nouns = [form.noun for form in forms if form.noun]
-    noun = _literals(literal) if literal else nouns[0] if nouns else "tokens"
+    nouns = [form.single if one else form.noun for form in forms if form.noun]
+    noun = _literals(literal) if literal else nouns[0] if nouns else "a token" if one else "tokens"
     if literal and nouns:
         noun += " that are " + nouns[0]
     noun += "".join(f" that are also {other}" for other in nouns[1:])
     adjectives = [form.adjective for form in forms if not form.noun]
-    phrase = (f"{noun} that are {' and '.join(adjectives)}" if literal else " ".join([*adjectives, noun])) if adjectives else noun
+    if not adjectives:
+        phrase = noun
+    elif literal:
+        phrase = f"{noun} that are {' and '.join(adjectives)}"
+    else:
+        article, bare_noun = noun.split(" ", 1) if one else ("", noun)
+        words = " ".join([*adjectives, bare_noun])
+        phrase = f"{'an' if words[0] in 'aeiou' else 'a'} {words}" if article else words
     rest = [_qualifier(factor) for factor in term if not isinstance(factor, Form) and factor is not literal]
     return " ".join([phrase, *rest])
 

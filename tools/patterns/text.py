@@ -103,6 +103,28 @@ class PatternText:
         found[order[1:][same]] = order[:-1][same]
         return found
 
+    @cached_property
+    def _occurrences(self) -> tuple[Longs, Longs]:
+        """Where each token id occurs: starts (vocabulary + 1,) into flat indices (tokens,), ascending within an id."""
+        order = np.argsort(self.ids, kind="stable")
+        return np.searchsorted(self.ids[order], np.arange(len(self.vocabulary) + 1)), order
+
+    def places_of(self, tokens: Tokens) -> Longs:
+        """Where tokens of the set stand, ascending. Shape: (found,)."""
+        mask = self.vocabulary_mask(tokens)
+        chosen = np.flatnonzero(mask)
+        starts, order = self._occurrences
+        if len(chosen) > 64:
+            return np.flatnonzero(mask[self.ids])
+        found = [order[starts[token] : starts[token + 1]] for token in chosen]
+        return np.sort(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+    def last_before(self, tokens: Tokens, at: Longs) -> Longs:
+        """The last place before each of the given tokens where one of the set stands, whatever the window, or -1. Shape: (at,)."""
+        places = self.places_of(tokens)
+        before = np.searchsorted(places, at) - 1
+        return np.where(before >= 0, places[before], -1) if len(places) else np.full(len(at), -1)
+
     # --- characters ---------------------------------------------------------------------------------------------
 
     @cached_property

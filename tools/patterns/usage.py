@@ -102,12 +102,20 @@ class Usage:
 
     def centre(self, names: Sequence[str]) -> Floats:
         """Mean direction of the named tokens, twins with and without a space weighted by how often they occur. Shape: (dimensions,)."""
-        total = np.zeros(self.vectors.shape[1], np.float32)
-        for name in names:
+        return unit(np.sum([self.direction(name) for name in names], axis=0, dtype=np.float32))
+
+    def direction(self, name: str) -> Floats:
+        """Vector of one named token, of length 1, or 0 where it has none. Shape: (dimensions,)."""
+        known = self._directions.get(name)
+        if known is None:
             ids = self.ids_of.get(name, [])
-            if ids:
-                total += unit(self.counts[ids].astype(np.float32) @ self.vectors[ids])
-        return unit(total)
+            known = unit(self.counts[ids].astype(np.float32) @ self.vectors[ids])
+            self._directions[name] = known
+        return known
+
+    @cached_property
+    def _directions(self) -> dict[str, Floats]:
+        return {}
 
     def like(self, like: Like) -> Mask:
         """The named tokens and those whose vectors are close to their mean. Shape: (vocabulary,)."""
