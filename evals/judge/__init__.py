@@ -27,7 +27,8 @@ class Judge(Protocol):
     def simulate(
         self, label: Label, tokens: TokenTable, rows: Int[NDArray[np.int64], " contexts"]
     ) -> Float[NDArray[np.float32], " tokens"]:
-        """Predicted activation at each token of these contexts, one after another in the order given, as a share of the train maximum.
+        """Predicted activation at each token of these contexts, one after another in the order given, as a share of
+        the train maximum.
 
         Raises CannotJudge where the label gives nothing to predict from.
         """

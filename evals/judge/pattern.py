@@ -39,8 +39,10 @@ class PatternJudge:
     def detect(self, label: Label, tokens: TokenTable, rows: Rows) -> Float[NDArray[np.float32], " contexts"]:
         """Probability from the strongest stated strength in the context. Raises CannotJudge.
 
-        A strength s is read as the probability s / (s + 0.2): one half where it equals the firing threshold, so that "faintly" (0.1) means
-        that it more likely does not fire, and "weakly" (0.3) that it does. A hundredth of what is left is added for further tokens that match, which
+        A strength s is read as the probability s / (s + 0.2): one half where it equals the firing threshold, so that
+        "faintly" (0.1) means
+        that it more likely does not fire, and "weakly" (0.3) that it does. A hundredth of what is left is added for
+        further tokens that match, which
         orders contexts of equal peak and never crosses one half.
         """
         strength = self._strength(label, tokens)

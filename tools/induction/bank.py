@@ -32,7 +32,8 @@ class Family:
     factors: tuple[Factor, ...]
     """One per set."""
     members: Floats
-    """1 where the token id belongs to the set; a last column of 0 stands for "outside the window". Shape: (sets, vocabulary + 1)."""
+    """1 where the token id belongs to the set; a last column of 0 stands for "outside the window". Shape: (sets,
+    vocabulary + 1)."""
 
 
 class Bank:
@@ -82,7 +83,7 @@ class Bank:
     @cached_property
     def flag_counts(self) -> NDArray[np.float64]:
         """How often each of the flags holds. Shape: (conditions,)."""
-        return self.flags[1].sum(0, dtype=np.float64)
+        return np.asarray(self.flags[1].sum(0, dtype=np.float64))
 
     @cached_property
     def forms(self) -> Family:

@@ -1,4 +1,5 @@
-"""Conditions on what came earlier: which token, or which few, seen before in the text, line or sentence, tells firing from silence."""
+"""Conditions on what came earlier: which token, or which few, seen before in the text, line or sentence, tells firing
+from silence."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from dragoman.tools.patterns.evaluate import holds
 from dragoman.tools.patterns.language import Condition, Earlier, OneOf, Tokens, Unless
 
 from .bank import Bank
-from .sets import PENALTY, Doubles, Gain
+from .sets import PENALTY, Doubles, Gain, tally
 
 Longs = NDArray[np.int64]
 
@@ -33,8 +34,8 @@ def cue_conditions(bank: Bank, at: Longs, weight: Doubles, value: Doubles, gain:
     size, sum_ = float(weight.sum()), float(mass.sum())
     symbol, owner = _earlier_symbols(bank, at)
     many = len(bank.symbol_texts) + 1
-    n = np.bincount(symbol, weight[owner], many)
-    s = np.bincount(symbol, mass[owner], many)
+    n = tally(symbol, weight[owner], many)
+    s = tally(symbol, mass[owner], many)
     found: list[Cue] = []
     for negative in (False, True):
         gains = gain(size - n, sum_ - s) if negative else gain(n, s)

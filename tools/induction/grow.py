@@ -1,9 +1,12 @@
 """Grows the clauses of a pattern for one feature, greedily, with a small beam.
 
-1. Roots: the best nameable sets of the token itself, of its neighbours, and single flags, judged on all train tokens not yet covered.
-2. Each root is extended by up to three conditions (a neighbour, a flag, a cue earlier in the text, or the negation of one), as long as each brings
+1. Roots: the best nameable sets of the token itself, of its neighbours, and single flags, judged on all train tokens
+not yet covered.
+2. Each root is extended by up to three conditions (a neighbour, a flag, a cue earlier in the text, or the negation of
+one), as long as each brings
    more than its words cost.
-3. The best clause is kept, its tokens are covered, and the next one is grown on the rest; or an existing clause is split where a part of it fires
+3. The best clause is kept, its tokens are covered, and the next one is grown on the rest; or an existing clause is
+split where a part of it fires
    more strongly, when that brings more.
 """
 
@@ -21,7 +24,7 @@ from dragoman.tools.patterns.usage import Usage
 
 from .bank import Bank
 from .cues import cue_conditions
-from .sets import PENALTY, Candidate, Doubles, Gain, token_sets
+from .sets import PENALTY, Doubles, Gain, tally, token_sets
 
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -68,7 +71,8 @@ class Evidence:
     """One feature on train: where it is active and how strongly."""
 
     def __init__(self, bank: Bank, at: Longs, value: Floats, seed: int) -> None:
-        """`at`: flat indices of the active tokens, ascending; `value`: activation as a share of the train maximum. Shapes: (active,)."""
+        """`at`: flat indices of the active tokens, ascending; `value`: activation as a share of the train maximum.
+        Shapes: (active,)."""
         self.bank = bank
         self.at = at
         self.y = np.zeros(len(bank.text), np.float32)
@@ -159,8 +163,8 @@ def _roots(evidence: Evidence) -> list[Node]:
     options: list[Option] = []
     for offset in (0, *OFFSETS):
         ids = text.shifted(offset)
-        n = bank.counts(offset) - np.bincount(ids[covered], minlength=size)
-        s = np.bincount(ids[active], value, size)
+        n = bank.counts(offset) - np.bincount(ids[covered], minlength=size).astype(np.float64)
+        s = tally(ids[active], value, size)
         for found in token_sets(bank, n, s, squares, evidence.total):
             what = found.tokens if offset == 0 else Near(offset, found.tokens)
             options.append(
@@ -179,7 +183,7 @@ def _roots(evidence: Evidence) -> list[Node]:
 
 
 def _node(evidence: Evidence, tokens: Tokens, conditions: tuple[Condition, ...], at: Longs, words: float) -> Node:
-    gain = float(squares(np.float64(len(at)), evidence.y[at].sum(dtype=np.float64)))
+    gain = float(squares(np.array(float(len(at))), evidence.y[at].sum(dtype=np.float64)))
     return Node(tokens, conditions, at, gain, words)
 
 
@@ -206,7 +210,7 @@ def _best_split(evidence: Evidence, node: Node) -> Node | None:
     for option in narrowings(evidence, node, gain, False)[:2]:
         child = _narrow(evidence, node, option)
         if 4 <= len(child.at) < len(node.at):
-            brings = float(gain(np.float64(len(child.at)), evidence.y[child.at].sum(dtype=np.float64)))
+            brings = float(gain(np.array(float(len(child.at))), evidence.y[child.at].sum(dtype=np.float64)))
             child = Node(child.tokens, child.conditions, child.at, brings, option.words)
             if (
                 best is None
@@ -253,12 +257,12 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list
         return gain(size - n, sum_ - s)
 
     options: list[Option] = []
-    used = {condition.inner if isinstance(condition, Unless) else condition for condition in node.conditions}
+    used: set[Condition] = {condition.inner if isinstance(condition, Unless) else condition for condition in node.conditions}
     taken = {condition.offset for condition in used if isinstance(condition, Near)}
     for offset in (0, *OFFSETS):
         ids = text.shifted(offset)[at]
-        n = np.bincount(ids, weight, bank.size + 1)
-        s = np.bincount(ids, mass, bank.size + 1)
+        n = tally(ids, weight, bank.size + 1)
+        s = tally(ids, mass, bank.size + 1)
         for found in token_sets(bank, n, s, gain, evidence.total, 2):
             if offset == 0:
                 options.append(Option(found.score, found.tokens, found.words))
@@ -307,6 +311,3 @@ def _sample(evidence: Evidence, at: Longs) -> tuple[Longs, Doubles]:
     picked = evidence.random.choice(silent, MAX_SILENT, replace=False)
     kept = np.concatenate((at[active], picked))
     return kept, np.concatenate((np.ones(int(active.sum())), np.full(MAX_SILENT, len(silent) / MAX_SILENT)))
-
-
-__all__ = ["Candidate", "Evidence", "Node", "grow", "intersect"]

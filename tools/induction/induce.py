@@ -1,7 +1,8 @@
 """The explainer: evidence of one feature in, a pattern in plain English out.
 
 1. Grow clauses on train tokens (`grow.py`) and fit their strengths (`fit.py`).
-2. Shorten the pattern step by step (`simplify.py`) and ask validation, one aggregate figure a pattern, where to stop: each word has its price.
+2. Shorten the pattern step by step (`simplify.py`) and ask validation, one aggregate figure a pattern, where to stop:
+each word has its price.
 3. Say it in English (`patterns/render.py`), name it, and count precision and recall on train.
 """
 

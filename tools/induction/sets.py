@@ -1,7 +1,9 @@
 """The best nameable token sets for given sums: the heart of induction.
 
-Every candidate set g is judged by its count n(g) and the sum S(g) of the activations on it. A clause of level S/n on tokens that were predicted
-silent lowers the squared error by S²/n; so the best set without any limit on its size is a prefix of the tokens sorted by their mean, and nameable
+Every candidate set g is judged by its count n(g) and the sum S(g) of the activations on it. A clause of level S/n on
+tokens that were predicted
+silent lowers the squared error by S²/n; so the best set without any limit on its size is a prefix of the tokens
+sorted by their mean, and nameable
 sets (a short list, a form, an affix, "used like") are compared with it by the same figure.
 """
 
@@ -41,10 +43,16 @@ class Candidate(NamedTuple):
     """Its length in the label, in words."""
 
 
+def tally(ids: NDArray[np.int64] | NDArray[np.int32], weight: Doubles, size: int) -> Doubles:
+    """Sum of the weights for each id. Shape: (size,)."""
+    return np.bincount(ids, weight, size).astype(np.float64)
+
+
 def token_sets(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float, most: int = 3) -> list[Candidate]:
     """The best sets of each kind, best first.
 
-    `n`, `s`: count and sum per token id, the last entry for "outside the window". Shape: (vocabulary + 1,). `total`: sum of squares.
+    `n`, `s`: count and sum per token id, the last entry for "outside the window". Shape: (vocabulary + 1,). `total`:
+    sum of squares.
     """
     found = [*_lists(bank, n, s, gain, total), *_forms(bank, n, s, gain, total), *_likes(bank, n, s, gain, total)]
     return sorted(found, key=lambda candidate: (-candidate.score, str(candidate.tokens)))[:most]
@@ -56,8 +64,8 @@ def _candidate(gain: float, total: float, tokens: Tokens, words: float) -> Candi
 
 def _lists(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float) -> list[Candidate]:
     symbols = len(bank.symbol_texts) + 1
-    count = np.bincount(bank.symbol_of, n, symbols)
-    mass = np.bincount(bank.symbol_of, s, symbols)
+    count = tally(bank.symbol_of, n, symbols)
+    mass = tally(bank.symbol_of, s, symbols)
     single = np.where((count > 0) & bank.nameable, gain(count, mass), -np.inf)
     order = np.argsort(-single, kind="stable")[:40]
     order = order[np.isfinite(single[order])]

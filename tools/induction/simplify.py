@@ -1,4 +1,5 @@
-"""From a pattern to ever shorter ones: at each step the clause, condition or listed token goes whose loss costs least for its words.
+"""From a pattern to ever shorter ones: at each step the clause, condition or listed token goes whose loss costs least
+for its words.
 
 Which of them becomes the label is for validation to say (`induce.py`).
 """

@@ -1,6 +1,8 @@
-"""What a rule of unlimited length reaches: a regression tree whose splits are token sets of any size. The price of readability is measured against it.
+"""What a rule of unlimited length reaches: a regression tree whose splits are token sets of any size. The price of
+readability is measured against it.
 
-1. A leaf is split by the tokens at one place (the token itself, its neighbours up to two places away) into two sets of any size, or by a flag.
+1. A leaf is split by the tokens at one place (the token itself, its neighbours up to two places away) into two sets
+of any size, or by a flag.
    The best two sets are a prefix and a suffix of the tokens sorted by their mean activation.
 2. The split that lowers the squared error most is made, until there are `leaves` leaves.
 """
@@ -84,19 +86,16 @@ def grow_tree(evidence: Evidence, leaves: int = LEAVES) -> Tree:
     """Grow the tree best split first on the feature's train evidence."""
     text = evidence.bank.text
     root = _leaf(evidence, text.index)
-    open_ = [(root, _best(evidence, root))]
+    open_: list[tuple[Leaf, Split]] = [(root, first)] if (first := _best(evidence, root)) else []
     listed = 0
     for _ in range(leaves - 1):
-        open_ = [(leaf, split) for leaf, split in open_ if split is not None]
         if not open_:
             break
-        place = max(range(len(open_)), key=lambda i: open_[i][1].gain if open_[i][1] else 0.0)
-        leaf, split = open_.pop(place)
-        assert split is not None
+        leaf, split = open_.pop(max(range(len(open_)), key=lambda place: open_[place][1].gain))
         up = split.upper(text, leaf.at)
         leaf.split, leaf.upper, leaf.lower = split, _leaf(evidence, leaf.at[up]), _leaf(evidence, leaf.at[~up])
         listed += int(split.members.sum()) if split.members is not None else 1
-        open_ += [(leaf.upper, _best(evidence, leaf.upper)), (leaf.lower, _best(evidence, leaf.lower))]
+        open_ += [(side, found) for side in (leaf.upper, leaf.lower) if (found := _best(evidence, side))]
     return Tree(root, listed)
 
 

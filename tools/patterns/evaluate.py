@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,8 @@ Mask = NDArray[np.bool_]
 
 
 def predict(pattern: Pattern, text: PatternText) -> NDArray[np.float32]:
-    """Predicted strength of every token as a share of the train maximum: the strongest clause that holds, else 0. Shape: (tokens,)."""
+    """Predicted strength of every token as a share of the train maximum: the strongest clause that holds, else 0.
+    Shape: (tokens,)."""
     strength = np.zeros(len(text), np.float32)
     for clause in pattern.clauses:
         found = where(clause, text)
@@ -57,7 +59,7 @@ def _beside(near: Near, text: PatternText) -> NDArray[np.int64]:
     here = there - near.offset
     inside = (here >= 0) & (here < len(text))
     here, there = here[inside], there[inside]
-    return here[text.row[here] == text.row[there]]
+    return cast(NDArray[np.int64], here[text.row[here] == text.row[there]])
 
 
 def holds(condition: Condition, text: PatternText, at: NDArray[np.int64]) -> Mask:
@@ -118,7 +120,7 @@ def _copying(text: PatternText) -> Mask:
     before = np.where(text.position > 0, text.index - 1, 0)
     earlier = np.where(text.position > 0, text.previous_same[before], -1)
     follower = np.minimum(earlier + 1, len(text) - 1)
-    return (earlier >= 0) & (text.ids[follower] == text.ids)
+    return cast(Mask, (earlier >= 0) & (text.ids[follower] == text.ids))
 
 
 FLAGS: dict[str, Callable[[PatternText], Mask]] = {

@@ -1,4 +1,5 @@
-"""The nouns of the pattern language and their canonical text. What each one means is in `evaluate.py`, what it reads like in `render.py`."""
+"""The nouns of the pattern language and their canonical text. What each one means is in `evaluate.py`, what it reads
+like in `render.py`."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def quotes(texts: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """One of the listed tokens. "robin" stands for the token with or without a space before it, " robin" only for the one with it."""
+    """One of the listed tokens. "robin" stands for the token with or without a space before it, " robin" only for the
+    one with it."""
 
     texts: tuple[str, ...]
 
@@ -220,7 +222,8 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """An executable explanation: where several clauses hold for a token, the strongest counts; where none does, the feature is silent."""
+    """An executable explanation: where several clauses hold for a token, the strongest counts; where none does, the
+    feature is silent."""
 
     clauses: tuple[Clause, ...]
 

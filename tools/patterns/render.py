@@ -83,7 +83,7 @@ def narrowing(wide: Clause, narrow: Clause) -> str:
     said = ["when also " + " and ".join(condition_phrase(condition) for condition in extra)] if extra else []
     if narrow.tokens == wide.tokens:
         return said[0] if said else ""
-    if len(wide.tokens.terms) > 1 or len(narrow.tokens.terms) > 1 or wide.tokens == ANY and not wide.conditions:
+    if len(wide.tokens.terms) > 1 or len(narrow.tokens.terms) > 1 or (wide.tokens == ANY and not wide.conditions):
         return ""
     term, other = narrow.tokens.terms[0], wide.tokens.terms[0]
     listed = (
@@ -93,7 +93,7 @@ def narrowing(wide: Clause, narrow: Clause) -> str:
         and set(term[0].texts) < set(other[0].texts)
     )
     more = term if listed or wide.tokens == ANY else tuple(factor for factor in term if factor not in other)
-    if not more or not listed and wide.tokens != ANY and any(factor not in term for factor in other):
+    if not more or (not listed and wide.tokens != ANY and any(factor not in term for factor in other)):
         return ""
     return " and ".join([f"when it is {tokens_phrase(Tokens((more,)), one=True)}", *said])
 

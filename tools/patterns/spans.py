@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import re2
@@ -17,6 +18,8 @@ Mask = NDArray[np.bool_]
 
 SEPARATOR = "\f"
 """Stands after every window in the joined text; a form feed inside a window is read as a space."""
+_FAR = 1_000_000
+"""More brackets than a window can hold: a window's end closes whatever is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +33,14 @@ class SpanKind:
 
 
 def brackets(opening: str, closing: str) -> Callable[[str, Characters], Mask]:
-    """Characters between an opening bracket and its closing one (or the end of the window), nesting counted; the brackets excluded."""
+    """Characters between an opening bracket and its closing one (or the end of the window), nesting counted; the
+    brackets excluded."""
 
     def find(text: str, codes: Characters) -> Mask:
-        opens, closes = codes == ord(opening), codes == ord(closing)
-        step = opens.astype(np.int32) - closes
-        base = np.cumsum(codes == ord(SEPARATOR)) * -100_000
-        depth = np.cumsum(step) + base - (codes == ord(SEPARATOR)) * -100_000
-        before = np.concatenate(([0], depth[:-1] + np.diff(base)))
-        return (depth - np.minimum.accumulate(np.minimum(before, depth)) > 0) & ~opens
+        step = (codes == ord(opening)).astype(np.int64) - (codes == ord(closing)) - _FAR * (codes == ord(SEPARATOR))
+        total = np.concatenate(([0], np.cumsum(step)))
+        depth = total - np.minimum.accumulate(total)
+        return cast(Mask, np.minimum(depth[:-1], depth[1:]) > 0)
 
     return find
 
@@ -51,7 +53,7 @@ def between(mark: str) -> Callable[[str, Characters], Mask]:
         breaks = (codes == ord("\n")) | (codes == ord(SEPARATOR))
         count = np.cumsum(marks)
         at_break = np.maximum.accumulate(np.where(breaks, count, 0))
-        return ((count - at_break) % 2 == 1) & ~marks & ~breaks
+        return cast(Mask, ((count - at_break) % 2 == 1) & ~marks & ~breaks)
 
     return find
 

@@ -89,7 +89,8 @@ class PatternText:
         return self.index - self.row_start
 
     def shifted(self, offset: int) -> Ints:
-        """Token id so many places away in the same window, or the number of token ids where the window has ended. Shape: (tokens,)."""
+        """Token id so many places away in the same window, or the number of token ids where the window has ended.
+        Shape: (tokens,)."""
         if offset not in self._shifted:
             self._shifted[offset] = shift(self.ids, self.row, offset, len(self.vocabulary))
         return self._shifted[offset]
@@ -120,7 +121,8 @@ class PatternText:
         return np.sort(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
     def last_before(self, tokens: Tokens, at: Longs) -> Longs:
-        """The last place before each of the given tokens where one of the set stands, whatever the window, or -1. Shape: (at,)."""
+        """The last place before each of the given tokens where one of the set stands, whatever the window, or -1.
+        Shape: (at,)."""
         places = self.places_of(tokens)
         before = np.searchsorted(places, at) - 1
         return np.where(before >= 0, places[before], -1) if len(places) else np.full(len(at), -1)
@@ -153,7 +155,8 @@ class PatternText:
 
     @cached_property
     def begin(self) -> Longs:
-        """First character of each token's own text in the joined text, leading spaces skipped where more follows. Shape: (tokens,)."""
+        """First character of each token's own text in the joined text, leading spaces skipped where more follows.
+        Shape: (tokens,)."""
         _, start, end = self._joined
         spaces = np.concatenate((self.codes == 32, [False]))
         begin = start.copy()
@@ -168,17 +171,18 @@ class PatternText:
 
     @cached_property
     def letters(self) -> Mask:
-        """Which characters of the joined text are letters, digits or apostrophes and hyphens between them. Shape: (characters,)."""
+        """Which characters of the joined text are letters, digits or underscores. Shape: (characters,)."""
         values, inverse = np.unique(self.codes, return_inverse=True)
         return np.array([chr(value).isalnum() or value == ord("_") for value in values], bool)[inverse]
 
     @cached_property
     def continues(self) -> Mask:
-        """Tokens that go on with a word begun by the token before: a letter or digit stands directly on both sides. Shape: (tokens,)."""
+        """Tokens that go on with a word begun by the token before: a letter or digit stands directly on both sides.
+        Shape: (tokens,)."""
         letters = np.concatenate((self.letters, [False]))
         begin, (_, start, _) = self.begin, self._joined
         before = np.concatenate(([False], self.letters))[begin]
-        return letters[begin] & before & (start == begin) & (self.position > 0)
+        return cast(Mask, letters[begin] & before & (start == begin) & (self.position > 0))
 
     def starts_of(self, unit: str) -> Longs:
         """First token of the word, line, sentence or text that each token belongs to. Shape: (tokens,)."""
@@ -242,7 +246,7 @@ def shift(ids: Ints, row: Longs, offset: int, outside: int) -> Ints:
     if abs(offset) >= len(ids):
         return moved
     if offset == 0:
-        return cast(Ints, ids.copy())
+        return ids.copy()
     here, there = (slice(-offset, None), slice(None, offset)) if offset < 0 else (slice(None, -offset), slice(offset, None))
     same = row[here] == row[there]
     moved[here] = np.where(same, ids[there], outside)
@@ -250,7 +254,8 @@ def shift(ids: Ints, row: Longs, offset: int, outside: int) -> Ints:
 
 
 def symbols(vocabulary: list[str]) -> tuple[Ints, list[str]]:
-    """Token ids whose texts differ only by a leading space share a symbol. Returns the symbol of each id, and each symbol's text."""
+    """Token ids whose texts differ only by a leading space share a symbol. Returns the symbol of each id, and each
+    symbol's text."""
     index: dict[str, int] = {}
     of = np.array([index.setdefault(bare(text), len(index)) for text in vocabulary], np.int32)
     return of, list(index)

@@ -4,13 +4,15 @@
 2. Turn the counts into positive pointwise mutual information (context counts raised to .75).
 3. Reduce to `DIMENSIONS` by a randomised singular value decomposition with a fixed seed; scale rows to length 1.
 
-Two tokens are used alike when the cosine of their vectors is high; "like A, B" are the tokens close to the mean of A's and B's vectors.
+Two tokens are used alike when the cosine of their vectors is high; "like A, B" are the tokens close to the mean of
+A's and B's vectors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +37,8 @@ class Usage:
     """Vectors of the vocabulary, and membership of token sets in it."""
 
     def __init__(self, vocabulary: Sequence[str], vectors: Floats, counts: NDArray[np.int64]) -> None:
-        """`vectors`: rows of length 1, or 0 for tokens without one. Shape: (vocabulary, dimensions). `counts`: on train. Shape: (vocabulary,)."""
+        """`vectors`: rows of length 1, or 0 for tokens without one. Shape: (vocabulary, dimensions). `counts`: on
+        train. Shape: (vocabulary,)."""
         self.vocabulary = list(vocabulary)
         self.vectors = vectors
         self.counts = counts
@@ -101,7 +104,8 @@ class Usage:
         return np.array([any(len(text) > len(part) and test(text, part) for part in affix.texts) for text in self.bare], bool)
 
     def centre(self, names: Sequence[str]) -> Floats:
-        """Mean direction of the named tokens, twins with and without a space weighted by how often they occur. Shape: (dimensions,)."""
+        """Mean direction of the named tokens, twins with and without a space weighted by how often they occur. Shape:
+        (dimensions,)."""
         return unit(np.sum([self.direction(name) for name in names], axis=0, dtype=np.float32))
 
     def direction(self, name: str) -> Floats:
@@ -182,4 +186,4 @@ def _reduce(matrix: sparse.csr_matrix) -> Floats:
     left, singular, _ = np.linalg.svd((matrix.T @ basis).T, full_matrices=False)
     scaled = (basis @ left[:, :rank]) * np.sqrt(singular[:rank])
     lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
-    return (scaled / np.maximum(lengths, 1e-9)).astype(np.float32)
+    return cast(Floats, (scaled / np.maximum(lengths, 1e-9)).astype(np.float32))
