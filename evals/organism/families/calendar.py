@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 
 from dragoman.evals.organism.concept import declare
-from dragoman.evals.organism.words import MONTHS, NAMES, NUMBERS, OBJECTS, PLACES, TOWNS, WEEKDAYS, clock, name, town
+from dragoman.evals.organism.words import MONTHS, NAMES, NUMBERS, OBJECTS, PLACES, TOWNS, WEEKDAYS, article, clock, name, town
 from dragoman.evals.organism.writer import Templates, Writer
 
 from .family import Family
@@ -149,14 +150,14 @@ HISTORY = Templates(
         "{=In|history.when} {year|history.year} {event|history.event}.",
         "{=By|history.when} {year|history.year} {event|history.event}.",
         "{later|history.when} years later, {=in|history.when} {year|history.year}, {event|history.event}.",
-        "{=From|history.when} {year|history.year} {=on|history.when} {event|history.event}.",
+        "{=In the spring of|history.when} {year|history.year} {event|history.event}.",
     ),
     ("{=It was in|history.when} {year|history.year} that {event|history.event}.",),
 )
 EVENTS = (
     "the king left {town}",
     "a fire destroyed the {place}",
-    "the people of {town} built a {place}",
+    "the people of {town} built {article} {place}",
     "the war with {town} ended",
     "a new law was made",
     "the harvest failed",
@@ -165,20 +166,24 @@ EVENTS = (
 
 
 def history(w: Writer) -> None:
-    """Five to eight events, in order."""
+    """Five to seven events, in order."""
     year = w.rng.randint(1500, 1900)
-    for number in range(w.rng.randint(5, 8)):
+    for number, event in enumerate(w.among(EVENTS, w.rng.randint(5, 7))):
         gap = w.rng.randint(2, 12)
         year += gap
         template = w.choose(HISTORY)
         if number == 0 and "later" in template:
             template = HISTORY.train[0]
         word = NUMBERS[gap - 1].capitalize()
-        w.say(template, year=(str(year), "year"), later=(word, "number_word"), event=_event)
+        w.say(template, year=(str(year), "year"), later=(word, "number_word"), event=_event(event))
 
 
-def _event(w: Writer) -> None:
-    w.fill(w.pick(EVENTS), town=town(w), place=(w.pick(PLACES), "place"))
+def _event(template: str) -> Callable[[Writer], None]:
+    def slot(w: Writer) -> None:
+        place = w.pick(PLACES)
+        w.fill(template, town=town(w), place=(place, "place"), article=article(place))
+
+    return slot
 
 
 FAMILIES = (

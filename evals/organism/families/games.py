@@ -20,8 +20,8 @@ CONCEPTS = declare(
         "match.score.first": ("slot", "the goals of the first team of a score"),
         "match.score.second": ("slot", "the goals of the second team of a score"),
         "match.score.dash": ("punctuation", "the dash in a score"),
-        "match.scorer": ("slot", "the player who scored"),
-        "match.minute": ("slot", "the minute of a goal"),
+        "match.scorer": ("slot", "the player of whom a report of a match tells"),
+        "match.minute": ("slot", "the minute of an event in a match"),
         "match.won": ("state", "the sentence after a match that the home team won"),
         "match.lost": ("state", "the sentence after a match that the home team lost"),
         "match.drawn": ("state", "the sentence after a match that nobody won"),
@@ -48,8 +48,8 @@ MATCH = Templates(
 GOAL = Templates(
     "football.goal",
     (
-        "{scorer|match.scorer} scored in minute {minute|match.minute}.",
-        "The best goal came from {scorer|match.scorer} after {minute|match.minute} minutes.",
+        "{scorer|match.scorer} left the field in minute {minute|match.minute}.",
+        "{scorer|match.scorer} hit the post after {minute|match.minute} minutes.",
         "{scorer|match.scorer} missed a penalty in minute {minute|match.minute}.",
     ),
 )
@@ -83,7 +83,7 @@ def football(w: Writer) -> None:
             day=weekday(w),
         )
         if w.chance(0.6):
-            w.say(w.choose(GOAL), scorer=(w.pick(SURNAMES), "surname"), minute=str(w.rng.randint(1, 90)))
+            w.say(w.choose(GOAL), scorer=(w.pick(SURNAMES), "surname"), minute=str(w.rng.randint(2, 90)))
         w.add(" ")
         start = w.position
         w.say(w.pick(AFTER[result]))

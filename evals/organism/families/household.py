@@ -130,8 +130,8 @@ WEATHER = Templates(
         "{=degrees|weather.unit}. {advice|weather.advice}.",
         "In {city|weather.city} it will be {sky|weather.sky} {time|weather.time} with {degrees|weather.temperature} "
         "{=degrees|weather.unit}. {advice|weather.advice}.",
-        "On {day} {city|weather.city} expects {degrees|weather.temperature} {=degrees|weather.unit} and a {wind|weather.wind} "
-        "wind. {advice|weather.advice}.",
+        "On {day} {city|weather.city} expects {degrees|weather.temperature} {=degrees|weather.unit} and wind from the "
+        "{wind|weather.wind}. {advice|weather.advice}.",
     ),
     (
         "For {city|weather.city} we expect {degrees|weather.temperature} {=degrees|weather.unit} {time|weather.time}. "
@@ -150,7 +150,7 @@ ADVICE = {
 def weather(w: Writer) -> None:
     """Four to six cities; the advice follows from the temperature."""
     for city in w.among(TOWNS, w.rng.randint(4, 6)):
-        degrees = w.rng.randint(-9, 34)
+        degrees = w.rng.choice((*range(-9, -1), *range(2, 35)))
         kind = "warm" if degrees >= 20 else "cold" if degrees < 5 else "mild"
         w.line() if w.chance(0.3) else w.space()
         w.say(

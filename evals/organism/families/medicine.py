@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.evals.organism.concept import Kind, declare
-from dragoman.evals.organism.words import FEMALE, NAMES, name, weekday
+from dragoman.evals.organism.words import NAMES, name, weekday
 from dragoman.evals.organism.writer import Said, Templates, Writer
 
 from .family import Family
@@ -73,7 +73,7 @@ FINDING = Templates(
 )
 ORDERS = Templates(
     "vignette.orders",
-    ("The doctor ordered {treatment|treatment}.", "{she} was told to have {treatment|treatment}."),
+    ("The doctor ordered {treatment|treatment}.", "The patient was told to have {treatment|treatment}."),
 )
 TREATMENTS = ("rest and warm drinks", "a change of diet", "tablets twice a day", "a week in bed", "a visit to the hospital")
 
@@ -103,7 +103,7 @@ def write(w: Writer) -> None:
         end = w.position - 1 - len(diagnosis)
         w.spans.append((start, end, f"implies.{diagnosis}"))
         if w.chance(0.5):
-            w.say(w.choose(ORDERS), she="She" if patient in FEMALE else "He", treatment=w.pick(TREATMENTS))
+            w.say(w.choose(ORDERS), treatment=w.pick(TREATMENTS))
 
 
 FAMILIES = (Family("vignette", 3.2, write, prose=True),)

@@ -134,7 +134,7 @@ CLAUSE = Templates(
     ("Unless agreed otherwise, {party} {shall|contract.shall} {duty|contract.duty}.",),
 )
 PARTIES = (("the Tenant", "the Landlord"), ("the Buyer", "the Seller"), ("the Company", "the Employee"))
-SHALL = ("shall", "shall not", "may", "may not", "is entitled to", "agrees to")
+SHALL = ("shall", "must", "may", "is bound to", "is entitled to", "agrees to")
 DUTIES = (
     "keep the premises clean",
     "insure the goods",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.evals.organism.concept import declare
-from dragoman.evals.organism.words import NAMES, PLACES, clock, colour, name, weekday
+from dragoman.evals.organism.words import FEMALE, MALE, NAMES, PLACES, clock, colour, name, weekday
 from dragoman.evals.organism.writer import Templates, Writer
 
 from .family import Family
@@ -63,7 +63,7 @@ SCENES = (
     "people on the grass",
     "swings and slides",
 )
-TITLES = ("Mr", "Mrs", "Dr", "Ms", "Professor")
+TITLES = {"Mr": MALE, "Mrs": FEMALE, "Dr": NAMES, "Ms": FEMALE, "Professor": NAMES}
 DOES = (
     "teaches physics",
     "sees patients",
@@ -79,13 +79,14 @@ VEHICLES = ("car", "van", "truck", "bus", "motorbike")
 def write(w: Writer) -> None:
     """Five to eight sentences, each with the word in one of its senses."""
     for _ in range(w.rng.randint(5, 8)):
+        sense, title = w.pick(tuple(SENSES)), w.pick(tuple(TITLES))
         w.say(
-            w.choose(SENSES[w.pick(("place", "surname", "verb"))]),
+            w.choose(SENSES[sense]),
             scene=w.pick(SCENES),
-            title=w.pick(TITLES),
+            title=title,
             does=w.pick(DOES),
             day=weekday(w),
-            name=name(w.pick(NAMES)),
+            name=name(w.pick(TITLES[title] if sense == "surname" else NAMES)),
             modal=w.pick(MODALS),
             vehicle=w.pick(VEHICLES),
             where=f"{w.pick(('behind', 'near', 'beside'))} the {w.pick(PLACES)}",
