@@ -120,19 +120,19 @@ TRAIN = Templates(
 
 def timetable(w: Writer) -> None:
     """Six to nine departures."""
-    template, hour = w.choose(TRAIN), w.rng.randint(5, 14)
+    template, minutes = w.choose(TRAIN), 5 * w.rng.randint(60, 180)
     for _ in range(w.rng.randint(6, 9)):
         w.line()
         origin, to = w.among(TOWNS, 2)
         w.say(
             template,
-            time=(f"{hour:02}:{w.pick((0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55)):02}", "clock"),
+            time=(f"{minutes // 60:02}:{minutes % 60:02}", "clock"),
             to=(to, "town"),
             origin=(origin, "town"),
             platform=str(w.rng.randint(1, 12)),
             status=_status,
         )
-        hour += w.rng.randint(0, 1)
+        minutes += 5 * w.rng.randint(1, 9)
 
 
 def _status(w: Writer) -> None:

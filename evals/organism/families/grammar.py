@@ -260,20 +260,17 @@ NOUNS = {
     "knife": "knives",
 }
 ENTRY_VERBS = {
-    "give": "gave",
-    "hide": "hid",
-    "write": "wrote",
-    "find": "found",
-    "bring": "brought",
-    "sing": "sang",
-    "sell": "sold",
-    "teach": "taught",
+    "give": ("gave", "to hand to another person"),
+    "hide": ("hid", "to put out of sight"),
+    "write": ("wrote", "to put words on paper"),
+    "find": ("found", "to come upon"),
+    "bring": ("brought", "to carry to a place"),
+    "sing": ("sang", "to make music with the voice"),
+    "sell": ("sold", "to give for money"),
+    "teach": ("taught", "to help others to learn"),
 }
-MEANINGS = {
-    "noun": ("a kind of animal", "a thing used in the house", "what one carries about", "something small and useful"),
-    "verb": ("to do something with care", "to act for another person", "to change the place of something"),
-    "adjective": ("of the colour of a common thing", "having a certain colour"),
-}
+NOUN_MEANINGS = ("a thing one can carry", "a common object", "something one may own")
+ADJECTIVE_MEANINGS = ("having a certain colour", "the name of a colour")
 
 
 def dictionary(w: Writer) -> None:
@@ -282,14 +279,15 @@ def dictionary(w: Writer) -> None:
         w.line()
         sort = w.rng.choices(("noun", "verb", "adjective"), (5, 3, 2))[0]
         word = w.pick({"noun": tuple(NOUNS), "verb": tuple(ENTRY_VERBS), "adjective": COLOURS}[sort])
-        meaning = w.pick(MEANINGS[sort])
         if sort == "noun":
-            meaning = "a kind of animal" if word in ANIMALS else w.pick(MEANINGS["noun"][1:])
+            meaning = "a kind of animal" if word in ANIMALS else w.pick(NOUN_MEANINGS)
+        else:
+            meaning = ENTRY_VERBS[word][1] if sort == "verb" else w.pick(ADJECTIVE_MEANINGS)
         w.fill("{word|entry.word} ({sort|entry.class}): {meaning|entry.meaning}", word=word, sort=sort, meaning=meaning)
         if sort == "noun":
             w.fill("; {=plural|entry.label} {form|entry.plural}", form=NOUNS[word])
         elif sort == "verb":
-            w.fill("; {=past|entry.label} {form|entry.past}", form=ENTRY_VERBS[word])
+            w.fill("; {=past|entry.label} {form|entry.past}", form=ENTRY_VERBS[word][0])
         if w.chance(0.5):
             w.add("; ")
             example = {
