@@ -29,7 +29,7 @@ _FUNCTION = {
     }.items()
     for word in words.split()
 }
-_FUNCTION_WORD = re.compile(rf"\b(?:{'|'.join(sorted(_FUNCTION, key=len, reverse=True))})\b", re.IGNORECASE)
+_FUNCTION_WORD = re.compile(rf"(?<![\w+/])(?:{'|'.join(sorted(_FUNCTION, key=len, reverse=True))})(?![\w+/=])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,9 @@ class Writer:
         self._parts: list[str] = []
         self._last = ""
 
-    def text(self, start: int = 0) -> str:
-        """What has been written from character `start` on."""
-        return "".join(self._parts)[start:]
+    def text(self) -> str:
+        """What has been written."""
+        return "".join(self._parts)
 
     def add(self, text: str, *concepts: str) -> None:
         """Write `text`, which expresses `concepts`."""

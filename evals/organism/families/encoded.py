@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 from dragoman.evals.organism.concept import declare
-from dragoman.evals.organism.words import FOODS, NAMES, OBJECTS, PLACES, WEEKDAYS
+from dragoman.evals.organism.words import FOODS, NAMES, NUMBERS, OBJECTS, PLACES, WEEKDAYS
 from dragoman.evals.organism.writer import Said, Templates, Writer
 
 from .family import Family
@@ -45,7 +45,7 @@ OPENING = Templates(
         "The mail had {count} attachments.",
         "The server sent this reply.",
         "These strings were found in the log.",
-        "Two fields of the record are encoded.",
+        "Some fields of the record are encoded.",
     ),
     ("The backup holds encoded fields.",),
 )
@@ -73,8 +73,9 @@ ENDINGS = (".txt", ".bin", ".dat", ".log")
 
 def write(w: Writer) -> None:
     """Two to four strings, each followed by what it decodes to."""
-    w.say(w.choose(OPENING), count="two")
-    for _ in range(w.rng.randint(2, 4)):
+    count = w.rng.randint(2, 4)
+    w.say(w.choose(OPENING), count=NUMBERS[count - 1])
+    for _ in range(count):
         w.line()
         kind = w.pick(("text", "bytes"))
         other = "bytes" if kind == "text" else "text"

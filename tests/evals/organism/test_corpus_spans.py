@@ -154,3 +154,11 @@ def test_length_and_shares(documents: list[Document]) -> None:
     for name, family in FAMILIES.items():
         promised = len(documents) * family.weight / total
         assert abs(drawn[name] - promised) < 4 * math.sqrt(promised), name
+
+
+def test_words_are_not_found_inside_codes(documents: list[Document]) -> None:
+    for one in documents:
+        codes = [range(span.start, span.end) for span in one.spans if span.concept in ("base64", "url")]
+        for span in one.spans:
+            if span.concept.startswith(("word.", "sentence.")):
+                assert not any(span.start in code for code in codes), one.text[span.start : span.end]
