@@ -131,9 +131,14 @@ def pearson_draws(
     cluster: Int[NDArray[np.integer], " n"],
     drawn: Draws,
 ) -> Float[NDArray[np.float64], " draws"]:
-    """Weighted Pearson correlation of every bootstrap draw. NaN where x or y is constant in a draw."""
-    moments = _moments(x, y, np.asarray(weight, np.float64))
-    return _correlation(drawn @ _by_cluster(moments, cluster, drawn.shape[1]))
+    """Weighted Pearson correlation of every bootstrap draw of a prediction x with a truth y.
+
+    As for the figure itself, a draw in which the prediction is constant counts 0, and one in which the truth is constant is NaN.
+    """
+    moments = drawn @ _by_cluster(_moments(x, y, np.asarray(weight, np.float64)), cluster, drawn.shape[1])
+    r = _correlation(moments)
+    r[np.isnan(r) & ~np.isnan(_correlation(moments[:, [0, 2, 2, 4, 4, 4]]))] = 0
+    return r
 
 
 def median_interval(values: Float[NDArray[np.floating], " n"], rng: np.random.Generator, draws: int = 2 * DRAWS) -> Interval:

@@ -80,6 +80,14 @@ def test_draws_equal_the_statistic_of_the_resampled_items(rng: np.random.Generat
         assert r[draw] == pytest.approx(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]), abs=1e-9)
 
 
+def test_a_draw_with_a_constant_prediction_counts_zero_and_one_with_a_constant_truth_nothing() -> None:
+    drawn = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    cluster = np.array([0, 0, 1, 1])
+    x, y = np.array([0.0, 0.0, 1.0, 0.5]), np.array([1.0, 2.0, 3.0, 3.0])
+    r = s.pearson_draws(x, y, np.ones(4), cluster, drawn)
+    assert r[0] == 0 and np.isnan(r[1]) and 0 < r[2] < 1
+
+
 def test_document_bootstrap_is_wider_than_a_token_bootstrap_when_documents_differ(rng: np.random.Generator) -> None:
     documents, each = 20, 50
     cluster = np.repeat(np.arange(documents), each)

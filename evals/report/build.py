@@ -1,0 +1,248 @@
+"""A report: one self-contained HTML file about the labels and scores of a store.
+
+1. The run summary: tiles, the table of medians with intervals and paired differences, plots.
+2. A table of all features, sortable and searchable.
+3. A section a feature (at most `SECTIONS`, live ones first), rendered in worker processes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from dragoman.evals.judge import Judge
+from dragoman.store.disk import disk_errors
+from dragoman.store.features import Store
+from dragoman.store.records import Label, Score
+
+from ..progress import Progress
+from ..statistics import Interval
+from ..summary import CONTESTANTS, SCORERS, Summary, summarise, tabulate
+from ..workforce import Done, work
+from .plots import COLOURS, Axis, Dot, Group, distributions, histogram, scatter
+from .sections import Cell, Page, cell, section
+
+SECTIONS = 2000
+"""More features than this get no section of their own."""
+TABLE = ("simulation.r", "detection.auroc", "detection.balanced_accuracy")
+"""Scorers shown in the table of all features."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a report is made of."""
+
+    store: Path
+    """Folder of the store."""
+    labels: Mapping[int, Label]
+    """The labels, by feature."""
+    scores: Mapping[int, Sequence[Score]]
+    """The scores of one scoring run, by feature."""
+    features: Sequence[int]
+    """All features the report is about, dead ones too."""
+    run: str
+    """Id of the scoring run; empty when nothing is scored."""
+    judge: str
+    """Name of the judge."""
+
+
+def write_report(material: Material, path: Path, judge: Callable[[], Judge] | None, workers: int = 2, progress: bool = True) -> Path:
+    """Write the report to `path` and return it. Raises UserError when the disk is full."""
+    with Store.open(material.store) as store:
+        table = stats(store)
+        live = [f for f in material.features if table[f]["liveness"] == "live"]
+        rest = [f for f in material.features if table[f]["liveness"] == "rare"]
+        order = sorted((live + rest)[:SECTIONS])
+        text = _environment().get_template("report.html.j2").render(**_head(store, material, table, order))
+    sections: dict[int, str] = {}
+    setup = partial(_renderer, material.store, material.labels, material.scores, judge, tuple(order))
+    with Progress("report", len(order), enabled=progress) as bar:
+        for feature, outcome in work(order, setup, workers if len(order) > 20 else 0):
+            sections[feature] = outcome.value if isinstance(outcome, Done) else _failure(feature, outcome.reason)
+            bar.advance()
+    body = "".join(sections[feature] for feature in order)
+    with disk_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".part")
+        temporary.write_text(text.replace(MARK, body), encoding="utf-8", errors="replace")
+        temporary.replace(path)
+    return path
+
+
+MARK = "<!-- sections -->"
+"""Where the sections go; a comment that no escaped text can contain."""
+
+
+def stats(store: Store) -> dict[int, dict[str, Any]]:
+    """The store's table of statistics, a dictionary a feature."""
+    return {row["feature"]: row for row in store.stats_table().to_pylist()}
+
+
+def _renderer(
+    path: Path,
+    labels: Mapping[int, Label],
+    scores: Mapping[int, Sequence[Score]],
+    judge: Callable[[], Judge] | None,
+    order: Sequence[int],
+) -> Callable[[int], str]:
+    """Runs in a worker: a function from feature to section."""
+    store, environment = Store.open(path), _environment()
+    page = Page({feature: label.name for feature, label in labels.items()}, order)
+    judging = judge() if judge else None
+    return lambda feature: section(environment, store, feature, labels.get(feature), scores.get(feature, ()), judging, page)
+
+
+def _environment() -> Environment:
+    loader = PackageLoader("dragoman.evals.report", ".")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment
+
+
+def _failure(feature: int, reason: str) -> str:
+    return str(Markup('<article id="f{}"><p>This section could not be made: {}</p></article>').format(feature, reason))
+
+
+def _asset(name: str) -> Markup:
+    return Markup((Path(__file__).parent / name).read_text(encoding="utf-8"))
+
+
+def _head(store: Store, material: Material, table: Mapping[int, dict[str, Any]], order: Sequence[int]) -> dict[str, Any]:
+    """Everything of the page but the sections."""
+    every = [score for scores in material.scores.values() for score in scores]
+    summary = summarise(every) if every else None
+    kinds = Counter(table[f]["liveness"] for f in material.features)
+    scored = {score.feature for score in every if score.contestant == "label" and score.value is not None}
+    agents = sorted({label.agent for label in material.labels.values()})
+    return {
+        "subject": store.subject.name,
+        "store": material.store.name,
+        "dictionaries": ", ".join(d.name for d in store.dictionaries),
+        "agent": ", ".join(agents) or "nobody yet",
+        "judge": material.judge,
+        "run": material.run,
+        "rule": any("scores the rule, not the words" in score.flags for score in every),
+        "vocabulary": f"{store.subject.vocabulary:,}",
+        "tiles": _tiles(kinds, len(material.labels), len(scored), summary),
+        "lines": [] if summary is None else summary_rows(summary),
+        "unscored": _reasons(every),
+        "plots": [] if summary is None else _plots(summary, every, table, store),
+        "kinds": sorted(kinds),
+        "columns": _columns(),
+        "rows": [_row(store, f, material, table[f], f in set(order)) for f in material.features],
+        "left_out": len(material.features) - len(order) - kinds["dead"],
+        "sections": [Markup(MARK)],
+        "style": _asset("style.css"),
+        "script": _asset("script.js"),
+    }
+
+
+def summary_rows(summary: Summary) -> list[dict[str, Any]]:
+    """The medians and differences as rows of cells, one a scorer."""
+    rows = []
+    for scorer, name in SCORERS.items():
+        lines = [summary.line(scorer, contestant) for contestant in CONTESTANTS]
+        differences = [c.pairing for c in summary.comparisons if c.scorer == scorer]
+        cells = [_interval_cell(line.median) for line in lines]
+        cells += [_interval_cell(d.median, "+.3f", f"better on {d.better:.0%}") for d in differences]
+        rows.append({"name": name, "n": lines[0].median.n, "cells": cells})
+    return rows
+
+
+def _interval_cell(interval: Interval, form: str = ".3f", remark: str = "") -> Cell:
+    if interval.n == 0:
+        return Cell("–", "nothing scored")
+    text = f"[{interval.low:{form}}, {interval.high:{form}}]"
+    return Cell(f"{interval.value:{form}}", f"{text}{'; ' if remark else ''}{remark}")
+
+
+def _tiles(kinds: Counter[str], labels: int, scored: int, summary: Summary | None) -> list[dict[str, str]]:
+    tiles = [
+        {"value": f"{kinds['live']:,}", "name": f"live features, {kinds['rare']:,} rare, {kinds['dead']:,} dead"},
+        {"value": f"{labels:,}", "name": "labeled"},
+        {"value": f"{scored:,}", "name": "scored on test"},
+    ]
+    if summary:
+        for scorer, name in (("simulation.r", "median simulation correlation"), ("detection.balanced_accuracy", "median balanced accuracy")):
+            median = summary.line(scorer, "label").median
+            if median.n:
+                tiles.append({"value": f"{median.value:.3f}", "name": f"{name} [{median.low:.3f}, {median.high:.3f}]"})
+    return tiles
+
+
+def _reasons(scores: Sequence[Score]) -> list[tuple[str, int]]:
+    """Reasons for which a label has no headline simulation or detection figure, most frequent first."""
+    _, reasons = tabulate(scores)
+    found: Counter[str] = Counter()
+    for scorer in ("simulation.r", "detection.auroc"):
+        for reason, count in reasons.get((scorer, "label"), {}).items():
+            found[f"{scorer.split('.')[0]}: {reason}"] += count
+    return found.most_common()
+
+
+def _plots(summary: Summary, scores: Sequence[Score], table: Mapping[int, dict[str, Any]], store: Store) -> list[Markup]:
+    values, _ = tabulate(scores)
+    plots = []
+    for scorer, title, low in (
+        ("simulation.r", "Simulation: correlation of predicted with real activation, per token", -0.2),
+        ("detection.auroc", "Detection: AUROC over contexts", 0.0),
+        ("detection.balanced_accuracy", "Detection: balanced accuracy over contexts", 0.0),
+    ):
+        groups = [
+            Group(
+                contestant.replace("_", " "),
+                COLOURS[contestant],
+                np.array(list(values.get((scorer, contestant), {}).values())),
+                summary.line(scorer, contestant).median,
+            )
+            for contestant in CONTESTANTS
+        ]
+        plots.append(distributions(title, Axis("score on test (no unit); height: number of features", low, 1.0), groups))
+    density = {f: float(np.log10(row["firing_density"])) for f, row in table.items() if row["firing_density"] > 0}
+    if density:
+        across = Axis("train tokens on which the feature fires (log scale)", np.floor(min(density.values())), 0.0, log=True)
+        plots.append(histogram("How often features fire", across, np.array(list(density.values()))))
+        own = values.get(("simulation.r", "label"), {})
+        plots.append(
+            scatter(
+                "Simulation score of the label against density",
+                across,
+                Axis("correlation on test", min(0.0, *own.values(), 0.0), 1.0),
+                [Dot(density[f], r, f"{store.key(f)}: r = {r:.2f}", f"#f{f}") for f, r in own.items() if f in density],
+            )
+        )
+    for scorer, title in (("simulation.r", "Label against token lookup: simulation"), ("detection.auroc", "Label against token lookup: AUROC")):
+        ours, theirs = values.get((scorer, "label"), {}), values.get((scorer, "token_lookup"), {})
+        low = min(0.0, *ours.values(), *theirs.values(), 0.0)
+        dots = [Dot(theirs[f], ours[f], f"{store.key(f)}", f"#f{f}") for f in ours if f in theirs]
+        plots.append(scatter(title, Axis("token lookup, score on test", low, 1.0), Axis("label, score on test", low, 1.0), dots, True))
+    return plots
+
+
+def _columns() -> list[tuple[str, bool]]:
+    names = [(f"{scorer.split('.')[1].replace('_', ' ')}", True) for scorer in TABLE]
+    return [("feature", False), ("label", False), ("fires, % of tokens", True), *names, ("r of lookup", True), ("r of shuffled", True), ("kind", False)]
+
+
+def _row(store: Store, feature: int, material: Material, row: Mapping[str, Any], here: bool) -> dict[str, Any]:
+    found = {(score.scorer, score.contestant): score for score in material.scores.get(feature, ())}
+    share = 100 * float(row["firing_density"])
+    cells = [Cell(f"{share:.3g}", "", f"{share:.6g}")]
+    cells += [cell(found.get((scorer, "label"))) for scorer in TABLE]
+    cells += [cell(found.get(("simulation.r", control))) for control in CONTESTANTS[1:]]
+    label = material.labels.get(feature)
+    return {
+        "id": feature,
+        "key": str(store.key(feature)),
+        "name": label.name if label else "",
+        "kind": row["liveness"],
+        "here": here,
+        "cells": cells,
+    }

@@ -1,0 +1,63 @@
+"""An example as HTML: tokens coloured by activation, underlined where the label predicts one, cut to what is worth reading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from markupsafe import Markup
+
+REACH = 24
+"""Tokens shown on either side of the strongest one."""
+
+
+def excerpt(values: Sequence[float], predicted: Sequence[float] | None, reach: int = REACH) -> tuple[int, int]:
+    """First and end token of the part to show: around the strongest activation, else the strongest prediction, else the start."""
+    weights = values if any(values) else (predicted or values)
+    middle = max(range(len(weights)), key=weights.__getitem__) if any(weights) else 0
+    start = max(0, min(middle - reach, len(values) - 2 * reach - 1))
+    return start, min(len(values), start + 2 * reach + 1)
+
+
+def highlight(
+    strings: Sequence[str],
+    values: Sequence[float],
+    largest: float,
+    threshold: float,
+    predicted: Sequence[float] | None = None,
+    reach: int = REACH,
+) -> Markup:
+    """The excerpt as HTML. `largest` is the train maximum; `predicted` are shares of it.
+
+    A coloured token says its exact value on hover. Silent tokens that the label does not predict stay plain text.
+    """
+    start, end = excerpt(values, predicted, reach)
+    parts = ["<q>… </q>" if start else ""]
+    plain: list[str] = []
+    for at in range(start, end):
+        value, guess = values[at], predicted[at] if predicted is not None else 0.0
+        if value <= 0 and guess <= 0:
+            plain.append(strings[at])
+            continue
+        parts.append(visible("".join(plain)))
+        plain = []
+        parts.append(_token(strings[at], value, largest, threshold, guess if predicted is not None else None))
+    parts.append(visible("".join(plain)))
+    parts.append("<q> …</q>" if end < len(strings) else "")
+    return Markup("".join(parts))
+
+
+def visible(text: str) -> str:
+    """Escaped text in which line breaks, tabs and other control characters can be seen."""
+    shown = escape(text).replace("\n", "↵").replace("\t", "⇥")
+    return "".join(c if c.isprintable() else "·" for c in shown)
+
+
+def _token(text: str, value: float, largest: float, threshold: float, guess: float | None) -> str:
+    share = min(1.0, value / largest) if largest else 0.0
+    says = f"{value:.3g} ({share:.0%} of max)" if value > 0 else "silent"
+    if guess is not None:
+        says += f"; predicted {guess:.0%}"
+    kind = ("f" if value > threshold else "w" if value > 0 else "") + ("p" if guess else "")
+    style = f" style=--a:{share:.2f}" if value > 0 else ""
+    return f'<b class={kind}{style} title="{says}">{visible(text)}</b>'

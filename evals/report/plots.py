@@ -1,0 +1,229 @@
+"""Plots as inline SVG: no library, no fetches, colours from the page's CSS variables so that light and dark both read well.
+
+Every plot names its axes with units and says its n. Text is real text, so it can be searched and read aloud.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from ..statistics import Interval
+
+WIDTH, LEFT, RIGHT = 560, 56, 16
+COLOURS = {"label": "var(--label)", "token_lookup": "var(--lookup)", "shuffled": "var(--shuffled)"}
+"""CSS colour of every contestant."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """One row of a distribution plot."""
+
+    name: str
+    """What the reader sees at the left."""
+    colour: str
+    """CSS colour."""
+    values: NDArray[np.float64]
+    """One figure a feature."""
+    median: Interval
+    """Median with its interval."""
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One feature of a scatter plot."""
+
+    x: float
+    """Horizontal value, in data units."""
+    y: float
+    """Vertical value, in data units."""
+    title: str
+    """Shown on hover."""
+    href: str
+    """Where a click leads."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear axis in data units; `log` means that the data are log10 of what the ticks say."""
+
+    label: str
+    """Name with unit."""
+    low: float
+    """Left or lower end."""
+    high: float
+    """Right or upper end."""
+    log: bool = False
+    """Whether ticks are written as powers of ten."""
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Positions and texts of about five ticks."""
+        if self.log:
+            step = max(1, math.ceil((self.high - self.low) / 6))
+            return [(e, _power(e)) for e in range(math.ceil(self.low), math.floor(self.high) + 1, step)]
+        step = _round_step((self.high - self.low) / 5)
+        first = math.ceil(self.low / step - 1e-9)
+        values = [k * step for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
+        return [(v, f"{v:.6g}") for v in values]
+
+
+def distributions(title: str, axis: Axis, groups: Sequence[Group]) -> Markup:
+    """A histogram row a group, with its median (tick) and the median's 95 % interval (bar) below it."""
+    row, top = 74, 30
+    height = top + row * len(groups) + 40
+    parts = [_frame(axis, top, height - 40)]
+    for number, group in enumerate(groups):
+        base = top + row * (number + 1) - 16
+        parts.append(_outline(group.values, axis, base, row - 24, group.colour))
+        parts.append(f'<text class="name" x="{LEFT}" y="{base - row + 28}" style="fill:{group.colour}">{escape(group.name)}</text>')
+        if group.median.n:
+            low, high, mid = (_x(v, axis) for v in (group.median.low, group.median.high, group.median.value))
+            says = f"median {group.median.value:.3f} [{group.median.low:.3f}, {group.median.high:.3f}], n = {group.median.n}"
+            parts.append(
+                f'<g stroke="{group.colour}" stroke-width="3"><path d="M{low:.1f} {base + 6}H{high:.1f}"/>'
+                f'<path d="M{mid:.1f} {base + 1}V{base + 11}"/></g>'
+                f'<text class="figure" x="{WIDTH - RIGHT}" y="{base - row + 28}" text-anchor="end">{says}</text>'
+            )
+        else:
+            parts.append(f'<text class="figure" x="{WIDTH - RIGHT}" y="{base - row + 28}" text-anchor="end">nothing scored</text>')
+    return _svg(title, height, parts)
+
+
+def histogram(title: str, axis: Axis, values: NDArray[np.float64], bins: int = 40) -> Markup:
+    """Counts of features over a scale."""
+    top, height = 30, 220
+    counts, _ = np.histogram(np.clip(values, axis.low, axis.high), bins=bins, range=(axis.low, axis.high))
+    tall = max(1, int(counts.max(initial=0)))
+    width = (WIDTH - LEFT - RIGHT) / bins
+    floor = height - 40
+    bars = "".join(
+        f"M{LEFT + k * width + 0.5:.1f} {floor}v{-c / tall * (floor - top):.1f}h{width - 1:.1f}V{floor}z"
+        for k, c in enumerate(counts)
+        if c
+    )
+    parts = [
+        _frame(axis, top, floor),
+        f'<path d="{bars}" fill="var(--label)"/>',
+        f'<text class="tick" x="{LEFT - 6}" y="{top + 4}" text-anchor="end">{tall}</text>',
+        f'<text class="tick" x="{LEFT - 6}" y="{floor}" text-anchor="end">0</text>',
+        f'<text class="figure" x="{WIDTH - RIGHT}" y="{top - 8}" text-anchor="end">features in each bar; n = {len(values)}</text>',
+    ]
+    return _svg(title, height, parts)
+
+
+def scatter(title: str, across: Axis, up: Axis, dots: Sequence[Dot], diagonal: bool = False) -> Markup:
+    """A dot a feature, each a link to the feature's section."""
+    top, height = 30, 330
+    floor = height - 40
+    parts = [_frame(across, top, floor), _vertical(up, top, floor)]
+    if diagonal:
+        low, high = max(across.low, up.low), min(across.high, up.high)
+        parts.append(
+            f'<path class="diagonal" d="M{_x(low, across):.1f} {_y(low, up, top, floor):.1f}'
+            f'L{_x(high, across):.1f} {_y(high, up, top, floor):.1f}"/>'
+        )
+    for dot in dots:
+        x, y = _x(dot.x, across), _y(dot.y, up, top, floor)
+        parts.append(
+            f'<a href="{escape(dot.href)}" tabindex="-1"><circle cx="{x:.1f}" cy="{y:.1f}" r="3">'
+            f"<title>{escape(dot.title)}</title></circle></a>"
+        )
+    parts.append(f'<text class="figure" x="{WIDTH - RIGHT}" y="{top - 8}" text-anchor="end">n = {len(dots)} features</text>')
+    return _svg(title, height, parts)
+
+
+def activation_histogram(counts: Sequence[int], largest: float, threshold: float) -> Markup:
+    """A feature's non-zero train activations in equal bins from 0 to the train maximum; bar heights are logarithmic."""
+    width, height, bottom = 260, 96, 74
+    tall = math.log1p(max(1, *counts)) if counts else 1.0
+    bar = width / max(1, len(counts))
+    bars = "".join(
+        f"M{k * bar + 0.5:.1f} {bottom}v{-math.log1p(c) / tall * (bottom - 14):.1f}h{bar - 1:.1f}V{bottom}z"
+        for k, c in enumerate(counts)
+        if c
+    )
+    at = threshold / largest * width if largest else 0.0
+    title = f"Histogram of {sum(counts)} non-zero train activations from 0 to {largest:.3g}"
+    return Markup(
+        f'<svg class="small" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>'
+        f'<path d="{bars}" fill="var(--hot)"/><path class="threshold" d="M{at:.1f} 8V{bottom}"/>'
+        f'<text class="tick" x="{at + 3:.1f}" y="14">fires above {threshold:.3g}</text>'
+        f'<path class="axis" d="M0 {bottom}H{width}"/><text class="tick" x="0" y="{bottom + 14}">0</text>'
+        f'<text class="tick" x="{width / 2}" y="{bottom + 14}" text-anchor="middle">activation, n = {sum(counts)}, log height</text>'
+        f'<text class="tick" x="{width}" y="{bottom + 14}" text-anchor="end">{largest:.3g}</text></svg>'
+    )
+
+
+def _svg(title: str, height: float, parts: Sequence[str]) -> Markup:
+    return Markup(
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
+        f'<text class="title" x="0" y="14">{escape(title)}</text>{"".join(parts)}</svg>'
+    )
+
+
+def _frame(axis: Axis, top: float, floor: float) -> str:
+    """Horizontal axis with ticks, grid and label."""
+    grid = "".join(f"M{_x(v, axis):.1f} {top}V{floor}" for v, _ in axis.ticks())
+    texts = "".join(
+        f'<text class="tick" x="{_x(v, axis):.1f}" y="{floor + 14}" text-anchor="middle">{escape(text)}</text>'
+        for v, text in axis.ticks()
+    )
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    return (
+        f'<path class="grid" d="{grid}"/><path class="axis" d="M{LEFT} {floor}H{WIDTH - RIGHT}"/>{texts}'
+        f'<text class="axis-label" x="{middle}" y="{floor + 32}" text-anchor="middle">{escape(axis.label)}</text>'
+    )
+
+
+def _vertical(axis: Axis, top: float, floor: float) -> str:
+    """Vertical axis with ticks, grid and label."""
+    grid = "".join(f"M{LEFT} {_y(v, axis, top, floor):.1f}H{WIDTH - RIGHT}" for v, _ in axis.ticks())
+    texts = "".join(
+        f'<text class="tick" x="{LEFT - 6}" y="{_y(v, axis, top, floor) + 4:.1f}" text-anchor="end">{escape(text)}</text>'
+        for v, text in axis.ticks()
+    )
+    middle = (top + floor) / 2
+    return (
+        f'<path class="grid" d="{grid}"/>{texts}'
+        f'<text class="axis-label" transform="rotate(-90 12 {middle})" x="12" y="{middle}" text-anchor="middle">{escape(axis.label)}</text>'
+    )
+
+
+def _outline(values: NDArray[np.float64], axis: Axis, base: float, tall: float, colour: str) -> str:
+    """A filled step line of the values' histogram."""
+    if len(values) == 0:
+        return ""
+    bins = 50
+    counts, _ = np.histogram(np.clip(values, axis.low, axis.high), bins=bins, range=(axis.low, axis.high))
+    width = (WIDTH - LEFT - RIGHT) / bins
+    steps = "".join(f"V{base - c / counts.max() * tall:.1f}h{width:.2f}" for c in counts)
+    return f'<path d="M{LEFT} {base}{steps}V{base}z" fill="{colour}" fill-opacity=".35" stroke="{colour}"/>'
+
+
+def _x(value: float, axis: Axis) -> float:
+    share = (min(max(value, axis.low), axis.high) - axis.low) / (axis.high - axis.low)
+    return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+
+def _y(value: float, axis: Axis, top: float, floor: float) -> float:
+    share = (min(max(value, axis.low), axis.high) - axis.low) / (axis.high - axis.low)
+    return floor - share * (floor - top)
+
+
+def _power(exponent: int) -> str:
+    return {0: "100 %", -1: "10 %", -2: "1 %"}.get(exponent, f"{10.0 ** (exponent + 2):.{max(0, -exponent - 2)}f} %")
+
+
+def _round_step(step: float) -> float:
+    """The step rounded up to 1, 2 or 5 times a power of ten."""
+    magnitude = 10 ** math.floor(math.log10(step))
+    for factor in (1, 2, 5):
+        if step <= factor * magnitude * (1 + 1e-9):
+            return factor * magnitude
+    return 10 * magnitude

@@ -1,0 +1,80 @@
+"""Runs: the same command resumes. A run's id is the hash of its resolved configuration, `fresh` starts another attempt."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from dragoman.store.features import Store
+from dragoman.store.ledger import Ledger
+from dragoman.store.locking import write_lock
+from dragoman.store.records import Run
+
+LOCKS = "locks"
+"""Folder inside the store; one lock a run, so that two processes never work on the same one."""
+
+
+def store_hash(store: Store) -> str:
+    """What identifies a store's content in configurations: a hash of its manifest."""
+    return digest(store.manifest.model_dump_json())
+
+
+def digest(text: str) -> str:
+    """First 16 hexadecimal digits of SHA-256."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def canonical(config: Mapping[str, Any]) -> str:
+    """A configuration as JSON with sorted keys and no spaces."""
+    return json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def resolve(ledger: Ledger, kind: Literal["label", "score"], config: Mapping[str, Any], fresh: bool) -> Run:
+    """The run of this configuration: its latest attempt, or with `fresh` a new one."""
+    attempts = [0]
+    for run in ledger.runs():
+        known = json.loads(run.config)
+        attempt = known.pop("attempt", 0)
+        if run.kind == kind and known == dict(config):
+            attempts.append(attempt + 1 if fresh else attempt)
+    text = canonical({**config, "attempt": max(attempts)})
+    return Run(id=digest(f"{kind} {text}"), kind=kind, config=text, status="running")
+
+
+@contextmanager
+def working_on(folder: Path, ledger: Ledger, run: Run) -> Iterator[None]:
+    """Hold the run's lock, record that it is going on, and record how it ended; UserError when another process works on it."""
+    with write_lock(folder / LOCKS, f"{run.id}.lock"):
+        ledger.start_run(run)
+        try:
+            yield
+        except BaseException:
+            ledger.finish_run(run.id, "stopped")
+            raise
+        ledger.finish_run(run.id, "done")
+
+
+def spec(features: Iterable[int]) -> str:
+    """Feature ids as ranges, for configurations: 0:3,7 stands for 0, 1, 2 and 7."""
+    parts: list[str] = []
+    ordered = sorted(set(features))
+    start = 0
+    for at in range(1, len(ordered) + 1):
+        if at == len(ordered) or ordered[at] != ordered[at - 1] + 1:
+            first, last = ordered[start], ordered[at - 1]
+            parts.append(str(first) if first == last else f"{first}:{last + 1}")
+            start = at
+    return ",".join(parts)
+
+
+def features_of(text: str) -> list[int]:
+    """The ids that `spec` wrote."""
+    ids: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, end = part.partition(":")
+        ids += range(int(first), int(end) if end else int(first) + 1)
+    return ids

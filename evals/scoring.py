@@ -1,0 +1,260 @@
+"""A scoring run: every label of a labeling run, and its controls, on the test split.
+
+1. Resolve the run (store, labels, judge, seed, sizes); features that are scored already are left out.
+2. In worker processes, for each feature: draw its test contexts, score label, token lookup and shuffled label on them.
+3. One transaction a feature writes all its figures, or the reasons why there are none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from dragoman.evals.judge import CannotJudge, Judge
+from dragoman.store.errors import UserError
+from dragoman.store.features import Store
+from dragoman.store.records import Label, Run, Score
+from dragoman.store.tokens import TokenTable
+
+from .controls import TokenLookup, derangement, token_lookup
+from .judges import judge_named
+from .progress import Progress
+from .runs import digest, features_of, resolve, store_hash, working_on
+from .scorers import detection, simulation
+from .scorers.evaluate import Contestant, evaluate
+from .scorers.measure import Measure, unscored
+from .scorers.sample import Rows, Sample, Sizes, draw
+from .statistics import DRAWS
+from .workforce import Done, Failed, work
+
+log = logging.getLogger(__name__)
+
+ALL = (*simulation.NAMES, *detection.FIRES, *detection.ACTIVE)
+"""Every scorer of this run."""
+RULE = "scores the rule, not the words"
+"""Flag of judges that execute a label's pattern instead of reading its words."""
+NEIGHBOURS = 3
+"""Near misses come from the contexts of so many nearest features."""
+TRIGGERS = 10
+"""Near misses hold one of so many tokens on which the feature fires most often in train."""
+STEP = "score"
+"""Name of this step in the ledger's failures."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One feature to score."""
+
+    feature: int
+    """Global id."""
+    label: Label | None
+    """Its label, if there is one."""
+    other: Label | None
+    """The label of another live feature: the shuffled control."""
+    missing: str = ""
+    """Why there is no label."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a worker needs to know of the run."""
+
+    store: Path
+    """Folder of the store."""
+    run: str
+    """Id of the run."""
+    judge: str
+    """Name of the judge."""
+    seed: int
+    """Seed of samples and bootstraps."""
+    sizes: Sizes = field(default_factory=Sizes)
+    """Sizes of the samples."""
+
+
+def score(
+    path: Path,
+    labels: str | None = None,
+    judge: str = "pattern",
+    seed: int = 0,
+    workers: int = 2,
+    fresh: bool = False,
+    progress: bool = True,
+) -> Run:
+    """Score the labels of a labeling run (default: the latest one) on test, beside their controls; resumes where it was stopped.
+
+    Raises UserError when there is no such run or no label, and when another process works on the same run.
+    """
+    with Store.open(path) as store:
+        source = labeling_run(store, labels)
+        found = {label.feature: label for label in store.ledger.labels(run=source.id)}
+        if not found:
+            raise UserError(f"Run {source.id} has no labels to score: run `dragoman label {path}` first.")
+        failed = {feature: reason for feature, _, reason in store.ledger.failures(source.id)}
+        config = {
+            "store": store_hash(store),
+            "labels": source.id,
+            "content": digest(",".join(sorted(label.id for label in found.values()))),
+            "judge": judge,
+            "seed": seed,
+            "sizes": asdict(Sizes()),
+            "draws": DRAWS,
+        }
+        run = resolve(store.ledger, "score", config, fresh)
+        asked = asked_features(source)
+        shuffled = derangement(list(found), seed)
+        jobs = [
+            Job(f, found.get(f), found[shuffled[f]] if f in shuffled else None, failed.get(f, "none was made")) for f in asked
+        ]
+        with working_on(path, store.ledger, run):
+            _score_all(store, Plan(path, run.id, judge, seed), jobs, workers, progress)
+        return run
+
+
+def labeling_run(store: Store, run: str | None) -> Run:
+    """The labeling run with this id or beginning of an id, or the latest one. Raises UserError when there is none."""
+    runs = [known for known in store.ledger.runs() if known.kind == "label"]
+    if not runs:
+        raise UserError(f"This store has no labels yet: run `dragoman label {store.path}` first.")
+    if run is None:
+        return runs[-1]
+    fitting = [known for known in runs if known.id.startswith(run)]
+    if len(fitting) != 1:
+        known = ", ".join(known.id for known in runs)
+        raise UserError(f"There is no single labeling run {run!r} in this store: choose one of {known}.")
+    return fitting[0]
+
+
+def asked_features(run: Run) -> list[int]:
+    """The features that a labeling run was asked about, dead ones included."""
+    import json
+
+    return features_of(json.loads(run.config)["features"])
+
+
+def _score_all(store: Store, plan: Plan, jobs: Sequence[Job], workers: int, progress: bool) -> None:
+    ledger = store.ledger
+    done = ledger.scored_features(plan.run) | {feature for feature, _, _ in ledger.failures(plan.run)}
+    left = [job for job in jobs if job.feature not in done]
+    with Progress("score", len(jobs), len(jobs) - len(left), progress) as bar:
+        for job, outcome in work(left, partial(_bench, plan), workers):
+            if isinstance(outcome, Failed):
+                log.warning("feature %d could not be scored: %s\n%s", job.feature, outcome.reason, outcome.trace)
+                ledger.add_failure(plan.run, job.feature, STEP, outcome.reason)
+            elif isinstance(outcome, Done):
+                ledger.add_scores(outcome.value)
+            bar.advance()
+
+
+def _bench(plan: Plan) -> Callable[[Job], list[Score]]:
+    """Runs in a worker: opens what scoring needs and returns the function from job to scores."""
+    return Bench(plan).score
+
+
+class Bench:
+    """Holds the token tables, the judge and the statistics; scores one feature at a time."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.store = Store.open(plan.store)
+        self.judge = judge_named(plan.judge, self.store)
+        self.test = self.store.tokens("test")
+        self.train, self.validation = self.store.tokens("train"), self.store.tokens("validation")
+        self.stats = {row["feature"]: row for row in self.store.stats_table().to_pylist()}
+
+    def score(self, job: Job) -> list[Score]:
+        """All figures of one feature, or the reasons why there are none."""
+        stats = self.stats[job.feature]
+        if stats["liveness"] != "live":
+            return self._records(job, "label", job.label, unscored(ALL, stats["liveness"]))
+        flat, values = self.store.activations(job.feature, "test")
+        real = np.zeros(len(self.test.ids), np.float32)
+        real[flat] = values
+        lookup, triggers = self._lookup(job.feature, stats)
+        rows = self._neighbour_rows(job.feature)
+        sample = draw(self.test, flat, values, stats["threshold"], triggers, rows, self.plan.seed, job.feature, self.plan.sizes)
+        scores: list[Score] = []
+        for contestant, label in (("label", job.label), ("shuffled", job.other)):
+            if label is None:
+                reason = f"no label: {job.missing}" if contestant == "label" else "there is no other label"
+                measures = unscored(ALL, reason)
+            else:
+                measures = self._judged(Judged(self.judge, label), sample, real, stats, job.feature)
+            scores += self._records(job, contestant, label, measures)
+        measures = evaluate(lookup, self.test, sample, real, stats["dense"], self.plan.seed, job.feature)
+        return scores + self._records(job, "token_lookup", None, measures)
+
+    def _judged(
+        self, contestant: Contestant, sample: Sample, real: Float[NDArray[np.float32], " tokens"], stats: Mapping[str, Any], feature: int
+    ) -> list[Measure]:
+        try:
+            return evaluate(contestant, self.test, sample, real, stats["dense"], self.plan.seed, feature)
+        except CannotJudge as error:
+            return unscored(ALL, str(error))
+
+    def _lookup(self, feature: int, stats: Mapping[str, Any]) -> tuple[TokenLookup, list[int]]:
+        """The token lookup, and the tokens on which the feature fires most often in train."""
+        flat, values = self.store.activations(feature, "train")
+        validation = self.store.activations(feature, "validation")
+        lookup = token_lookup(self.train, flat, values, self.validation, *validation, stats["threshold"])
+        counts = np.bincount(self.train.ids[flat[values > stats["threshold"]]], minlength=len(self.train.vocabulary))
+        order = np.argsort(-counts, kind="stable")[:TRIGGERS]
+        return lookup, [int(token) for token in order if counts[token]]
+
+    def _neighbour_rows(self, feature: int) -> Rows:
+        """Test contexts in which one of the nearest features fires."""
+        found: list[Rows] = [np.zeros(0, np.int64)]
+        for other in self.store.feature(feature).neighbours[:NEIGHBOURS]:
+            number = self.store.id(other.key)
+            flat, values = self.store.activations(number, "test")
+            found.append(self.test.row[flat[values > self.stats[number]["threshold"]]].astype(np.int64))
+        return np.unique(np.concatenate(found))
+
+    def _records(self, job: Job, contestant: str, label: Label | None, measures: Sequence[Measure]) -> list[Score]:
+        flags = (RULE,) if contestant != "token_lookup" and self.judge.executes else ()
+        if self.stats[job.feature]["sampled"]:
+            flags = (*flags, "sampled")
+        return [
+            Score(
+                label=label.id if label else f"{contestant}/{job.feature}",
+                feature=job.feature,
+                run=self.plan.run,
+                scorer=m.scorer,
+                judge="none" if contestant == "token_lookup" else self.plan.judge,
+                contestant=contestant,
+                split="test",
+                value=m.value,
+                low=m.low,
+                high=m.high,
+                n=m.n,
+                unscored=m.unscored,
+                flags=(*flags, *m.flags),
+            )
+            for m in measures
+        ]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A label read by a judge, as a contestant."""
+
+    judge: Judge
+    """Who predicts."""
+    label: Label
+    """From what."""
+
+    def simulate(self, tokens: TokenTable, rows: Rows) -> Float[NDArray[np.float32], " tokens"]:
+        """The judge's prediction at every token of the contexts."""
+        return np.asarray(self.judge.simulate(self.label, tokens, rows), np.float32)
+
+    def detect(self, tokens: TokenTable, rows: Rows) -> Float[NDArray[np.float32], " contexts"]:
+        """The judge's probability for every context."""
+        return np.asarray(self.judge.detect(self.label, tokens, rows), np.float32)

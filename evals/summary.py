@@ -1,0 +1,102 @@
+"""A scoring run in a few figures: medians over features with intervals, and contestants compared on the same features."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.store.records import Score
+
+from .statistics import Interval, Pairing, median_interval, paired
+
+CONTESTANTS = ("label", "token_lookup", "shuffled")
+SCORERS: Mapping[str, str] = {
+    "simulation.r": "simulation, correlation per token",
+    "simulation.r_top_random": "simulation, correlation on 1 : 1 top and random contexts",
+    "detection.auroc": "detection, AUROC per context",
+    "detection.balanced_accuracy": "detection, balanced accuracy per context",
+    "detection_active.auroc": "detection at > 0, AUROC per context",
+    "detection_active.balanced_accuracy": "detection at > 0, balanced accuracy per context",
+}
+"""What is scored, in the order of display, with plain names."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One scorer and contestant over all features."""
+
+    scorer: str
+    """What was measured."""
+    contestant: str
+    """Who predicted: the label or a control."""
+    median: Interval
+    """Median over scored features."""
+    unscored: Mapping[str, int]
+    """Features without a figure, by reason."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The label against one control on the same features."""
+
+    scorer: str
+    """What was measured."""
+    against: str
+    """The control."""
+    pairing: Pairing
+    """Label minus control."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a scoring run says as a whole."""
+
+    lines: tuple[Line, ...]
+    """A line for each scorer and contestant, in the order of display."""
+    comparisons: tuple[Comparison, ...]
+    """Label against each control, for each scorer."""
+
+    def line(self, scorer: str, contestant: str) -> Line:
+        """The line of this scorer and contestant."""
+        return next(line for line in self.lines if (line.scorer, line.contestant) == (scorer, contestant))
+
+
+def summarise(scores: Iterable[Score], seed: int = 0) -> Summary:
+    """Medians and paired comparisons of one scoring run (one judge, one split)."""
+    values, reasons = tabulate(scores)
+    lines, comparisons = [], []
+    for number, scorer in enumerate(SCORERS):
+        for place, contestant in enumerate(CONTESTANTS):
+            rng = np.random.default_rng([seed, number, place])
+            own = values.get((scorer, contestant), {})
+            figures = _array(own, sorted(own))
+            lines.append(Line(scorer, contestant, median_interval(figures, rng), reasons.get((scorer, contestant), {})))
+        for place, control in enumerate(CONTESTANTS[1:]):
+            rng = np.random.default_rng([seed, number, place, 1])
+            ours, theirs = values.get((scorer, "label"), {}), values.get((scorer, control), {})
+            both = sorted(set(ours) & set(theirs))
+            comparisons.append(Comparison(scorer, control, paired(_array(ours, both), _array(theirs, both), rng)))
+    return Summary(tuple(lines), tuple(comparisons))
+
+
+def tabulate(
+    scores: Iterable[Score],
+) -> tuple[dict[tuple[str, str], dict[int, float]], dict[tuple[str, str], Counter[str]]]:
+    """Values by (scorer, contestant) and feature, and counts of the reasons of what is unscored."""
+    values: dict[tuple[str, str], dict[int, float]] = {}
+    reasons: dict[tuple[str, str], Counter[str]] = {}
+    for score in scores:
+        key = (score.scorer, score.contestant)
+        if score.value is not None:
+            values.setdefault(key, {})[score.feature] = score.value
+        else:
+            reasons.setdefault(key, Counter())[(score.unscored or "no reason").split(" (")[0]] += 1
+    return values, reasons
+
+
+def _array(values: Mapping[int, float], features: Iterable[int]) -> NDArray[np.float64]:
+    return np.array([values[feature] for feature in features], np.float64)
