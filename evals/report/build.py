@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,16 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dragoman.evals.judge import Judge
 from dragoman.store.disk import disk_errors
 from dragoman.store.features import Store
-from dragoman.store.records import Label, Score
+from dragoman.store.records import Score
 
-from ..progress import Progress
-from ..statistics import Interval
-from ..summary import CONTESTANTS, SCORERS, Summary, summarise, tabulate
-from ..workforce import Done, work
+from dragoman.evals.judges import judge_named
+from dragoman.evals.progress import Progress
+from dragoman.evals.statistics import Interval
+from dragoman.evals.summary import CONTESTANTS, SCORERS, Summary, summarise, tabulate
+from dragoman.evals.workforce import Done, work
+from .material import Material
 from .plots import COLOURS, Axis, Dot, Group, distributions, histogram, scatter
 from .sections import Cell, Page, cell, section
 
@@ -36,25 +36,7 @@ TABLE = ("simulation.r", "detection.auroc", "detection.balanced_accuracy")
 """Scorers shown in the table of all features."""
 
 
-@dataclass(frozen=True)
-class Material:
-    """What a report is made of."""
-
-    store: Path
-    """Folder of the store."""
-    labels: Mapping[int, Label]
-    """The labels, by feature."""
-    scores: Mapping[int, Sequence[Score]]
-    """The scores of one scoring run, by feature."""
-    features: Sequence[int]
-    """All features the report is about, dead ones too."""
-    run: str
-    """Id of the scoring run; empty when nothing is scored."""
-    judge: str
-    """Name of the judge."""
-
-
-def write_report(material: Material, path: Path, judge: Callable[[], Judge] | None, workers: int = 2, progress: bool = True) -> Path:
+def write_report(material: Material, path: Path, workers: int = 2, progress: bool = True) -> Path:
     """Write the report to `path` and return it. Raises UserError when the disk is full."""
     with Store.open(material.store) as store:
         table = stats(store)
@@ -63,13 +45,13 @@ def write_report(material: Material, path: Path, judge: Callable[[], Judge] | No
         order = sorted((live + rest)[:SECTIONS])
         text = _environment().get_template("report.html.j2").render(**_head(store, material, table, order))
     sections: dict[int, str] = {}
-    setup = partial(_renderer, material.store, material.labels, material.scores, judge, tuple(order))
+    setup = partial(_renderer, material, tuple(order))
     with Progress("report", len(order), enabled=progress) as bar:
         for feature, outcome in work(order, setup, workers if len(order) > 20 else 0):
             sections[feature] = outcome.value if isinstance(outcome, Done) else _failure(feature, outcome.reason)
             bar.advance()
     body = "".join(sections[feature] for feature in order)
-    with disk_errors():
+    with disk_errors("writing the report", path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".part")
         temporary.write_text(text.replace(MARK, body), encoding="utf-8", errors="replace")
@@ -86,24 +68,18 @@ def stats(store: Store) -> dict[int, dict[str, Any]]:
     return {row["feature"]: row for row in store.stats_table().to_pylist()}
 
 
-def _renderer(
-    path: Path,
-    labels: Mapping[int, Label],
-    scores: Mapping[int, Sequence[Score]],
-    judge: Callable[[], Judge] | None,
-    order: Sequence[int],
-) -> Callable[[int], str]:
+def _renderer(material: Material, order: Sequence[int]) -> Callable[[int], str]:
     """Runs in a worker: a function from feature to section."""
-    store, environment = Store.open(path), _environment()
-    page = Page({feature: label.name for feature, label in labels.items()}, order)
-    judging = judge() if judge else None
-    return lambda feature: section(environment, store, feature, labels.get(feature), scores.get(feature, ()), judging, page)
+    store, environment = Store.open(material.store), _environment()
+    page = Page({feature: label.name for feature, label in material.labels.items()}, order)
+    judge = judge_named(material.judge or "pattern", store) if material.labels else None
+    labels, scores = material.labels, material.scores
+    return lambda feature: section(environment, store, feature, labels.get(feature), scores.get(feature, ()), judge, page)
 
 
 def _environment() -> Environment:
     loader = PackageLoader("dragoman.evals.report", ".")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
 def _failure(feature: int, reason: str) -> str:

@@ -49,7 +49,12 @@ def highlight(
 
 def visible(text: str) -> str:
     """Escaped text in which line breaks, tabs and other control characters can be seen."""
-    shown = escape(text).replace("\n", "↵").replace("\t", "⇥")
+    return escape(readable(text))
+
+
+def readable(text: str) -> str:
+    """The text with marks for line breaks, tabs, and characters that do not print (or would turn the text around)."""
+    shown = text.replace("\n", "↵").replace("\t", "⇥")
     return "".join(c if c.isprintable() else "·" for c in shown)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from ..statistics import Interval
+from dragoman.evals.statistics import Interval
 
 WIDTH, LEFT, RIGHT = 560, 56, 16
 COLOURS = {"label": "var(--label)", "token_lookup": "var(--lookup)", "shuffled": "var(--shuffled)"}

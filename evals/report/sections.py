@@ -17,8 +17,8 @@ from dragoman.evals.judge import CannotJudge, Judge
 from dragoman.store.features import Store
 from dragoman.store.records import Example, Feature, Label, RelatedFeature, Score, Split, Stratum, TokenValue
 
-from ..scorers.sample import Rows
-from ..summary import CONTESTANTS, SCORERS
+from dragoman.evals.scorers.sample import Rows
+from dragoman.evals.summary import CONTESTANTS, SCORERS
 from .highlight import highlight, visible
 from .plots import activation_histogram
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from ..statistics import auroc, auroc_draws, balanced_accuracy, balanced_accuracy_draws, multiplicities
+from dragoman.evals.statistics import auroc, auroc_draws, balanced_accuracy, balanced_accuracy_draws, multiplicities
 from .measure import FEWEST, PREDICTS, Measure, measured, unscored
 from .sample import DetectionSample
 

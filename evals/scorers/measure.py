@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..statistics import percentile_interval
+from dragoman.evals.statistics import percentile_interval
 
 PREDICTS = 0.5
 """A judge's probability above this counts as the prediction that the feature fires."""

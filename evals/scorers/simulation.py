@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from ..statistics import multiplicities, pearson, pearson_draws
+from dragoman.evals.statistics import multiplicities, pearson, pearson_draws
 from .measure import Measure, measured, unscored
 
 NAMES = ("simulation.r", "simulation.r_top_random")

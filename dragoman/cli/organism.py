@@ -1,0 +1,64 @@
+"""`dragoman organism`: the small model that comes with the package, and what is true of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Seed
+
+app = typer.Typer(
+    no_args_is_help=True, help="The model organism: a small model whose text, and so the truth about every token, we made ourselves."
+)
+
+
+@app.command()
+def build(
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write the model and its dictionary to.", show_default=False)],
+    seed: Seed = 0,
+) -> None:
+    """Train the model and its dictionary from a seed (about 15 minutes on 2 cores)."""
+    from dragoman.evals.organism.build import build as run
+
+    from .output import console
+
+    run(out, seed=seed)
+    console().print(f"{out}: model and dictionary written.")
+
+
+@app.command()
+def competence(
+    root: Annotated[Path | None, typer.Option(help="Folder that `build` wrote. [default: the shipped organism]", show_default=False)] = None,
+    documents: Annotated[int, typer.Option(help="Held-out documents to ask about.", min=1)] = 3000,
+    seed: Seed = 7,
+) -> None:
+    """What the model can do, on held-out documents and templates, each figure beside its chance level."""
+    from dragoman.evals.organism.competence import measure, table
+    from dragoman.evals.organism.load import corpus_documents, load_model
+
+    from .output import console
+
+    model, tokenizer = load_model(root)
+    console().print(table(measure(model, tokenizer, corpus_documents(documents, seed))))
+
+
+@app.command()
+def truth(
+    root: Annotated[Path | None, typer.Option(help="Folder that `build` wrote. [default: the shipped organism]", show_default=False)] = None,
+    documents: Annotated[int, typer.Option(help="Held-out documents to match on.", min=1)] = 3000,
+    out: Annotated[Path | None, typer.Option(help="Write the whole report here as JSON.", show_default=False)] = None,
+    seed: Seed = 7,
+) -> None:
+    """Which concept each live feature matches best, with F1 and MCC per token on test, beside its controls."""
+    from dragoman.evals.organism.load import corpus_documents, load_dictionary, load_model
+    from dragoman.evals.organism.truth import measure, save_report, tables
+
+    from .output import console
+
+    model, tokenizer = load_model(root)
+    found = measure(model, tokenizer, load_dictionary(root), corpus_documents(documents, seed))
+    if out:
+        save_report(found, out)
+    console().print(tables(found))

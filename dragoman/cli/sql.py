@@ -1,0 +1,36 @@
+"""`dragoman sql`: ask the store anything."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .options import Json, Store
+
+
+def sql(
+    store: Store,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="One DuckDB query.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Ask the store with one read-only SQL query; labels, scores and runs are tables too.
+
+    [bold]Examples[/bold]
+
+        dragoman sql S "select feature, max, density from feature order by max desc limit 10"
+
+        dragoman sql S "select name, value from label join score using (feature) where scorer = 'simulation.r' and contestant = 'label'"
+
+        dragoman sql S "describe activation"
+    """
+    from dragoman.store.features import Store as Opened
+
+    from .output import as_json, console
+
+    with Opened.open(store) as opened:
+        result = opened.sql(query)
+        if json:
+            as_json({"columns": result.column_names, "rows": result.to_pylist()})
+            return
+        console().print(result)

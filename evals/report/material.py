@@ -1,0 +1,62 @@
+"""What a report is made of, read from the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dragoman.store.errors import UserError
+from dragoman.store.features import Store
+from dragoman.store.records import Label, Run, Score
+
+from dragoman.evals.scoring import asked_features, labeling_run
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a report is made of."""
+
+    store: Path
+    """Folder of the store."""
+    labels: Mapping[int, Label]
+    """The labels, by feature."""
+    scores: Mapping[int, Sequence[Score]]
+    """The scores of one scoring run, by feature."""
+    features: Sequence[int]
+    """All features the report is about, dead ones too."""
+    run: str
+    """Id of the scoring run; empty when nothing is scored."""
+    judge: str
+    """Name of the judge; empty when nothing is scored."""
+
+
+def gather(store: Store, run: str | None = None, features: Sequence[int] | None = None) -> Material:
+    """Labels and scores of a scoring run (default: the latest; else the labels of the latest labeling run; else nothing).
+
+    Raises UserError when `run` names no single scoring run.
+    """
+    scoring = scoring_run(store, run)
+    config = json.loads(scoring.config) if scoring else {}
+    labeled = any(known.kind == "label" for known in store.ledger.runs())
+    source = labeling_run(store, config.get("labels")) if labeled else None
+    every = asked_features(source) if source else range(sum(d.width for d in store.dictionaries))
+    wanted = set(every if features is None else features)
+    labels = {label.feature: label for label in store.ledger.labels(run=source.id) if label.feature in wanted} if source else {}
+    scores: dict[int, list[Score]] = {}
+    for score in store.ledger.scores(run=scoring.id) if scoring else []:
+        if score.feature in wanted:
+            scores.setdefault(score.feature, []).append(score)
+    return Material(store.path, labels, scores, sorted(wanted), scoring.id if scoring else "", config.get("judge", ""))
+
+
+def scoring_run(store: Store, run: str | None) -> Run | None:
+    """The scoring run with this id or beginning of an id, or the latest one, if there is any."""
+    runs = [known for known in store.ledger.runs() if known.kind == "score"]
+    if run is None:
+        return runs[-1] if runs else None
+    fitting = [known for known in runs if known.id.startswith(run)]
+    if len(fitting) != 1:
+        raise UserError(f"There is no single scoring run {run!r} in this store: choose one of {', '.join(k.id for k in runs) or 'none'}.")
+    return fitting[0]
