@@ -17,11 +17,12 @@ from typing import Any
 
 from dragoman.evals.explainer import Explainer, Explanation
 from dragoman.evals.progress import Progress
-from dragoman.evals.runs import canonical, digest, resolve, spec, store_hash, working_on
+from dragoman.evals.runs import canonical, resolve, spec, store_hash, working_on
 from dragoman.evals.validation import Validator
 from dragoman.evals.workforce import Failed, work
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
+from dragoman.store.ledger import label_id
 from dragoman.store.records import Label, Run
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def label(
     """
     with Store.open(path) as store:
         live = set(store.features("live"))
-        asked = list(range(sum(d.width for d in store.dictionaries))) if features is None else sorted(set(features))
+        asked = list(range(store.width)) if features is None else sorted(set(features))
         chosen = [feature for feature in asked if feature in live]
         if not chosen:
             raise UserError(
@@ -107,7 +108,7 @@ def as_label(explanation: Explanation, agent: str, feature: int, run: str) -> La
         "model": explanation.model,
     }
     return Label(
-        id=digest(f"{run} {feature} {canonical(content)}"),
+        id=label_id(run, feature, canonical(content)),
         feature=feature,
         run=run,
         name=explanation.name,

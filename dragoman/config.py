@@ -65,7 +65,12 @@ def _check(path: Path, shared: Mapping[str, Any], tables: Mapping[str, Any], com
                 if key not in inner:
                     raise UserError(f"{path} sets {key!r} in [{name}], which is no flag of that command: correct or remove it.")
         else:
-            _check(path, {k: v for k, v in table.items() if not isinstance(v, dict)}, {k: v for k, v in table.items() if isinstance(v, dict)}, inner)
+            _check(
+                path,
+                {k: v for k, v in table.items() if not isinstance(v, dict)},
+                {k: v for k, v in table.items() if isinstance(v, dict)},
+                inner,
+            )
 
 
 def _flags(commands: Commands) -> set[str]:

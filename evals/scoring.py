@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -135,8 +136,6 @@ def labeling_run(store: Store, run: str | None) -> Run:
 
 def asked_features(run: Run) -> list[int]:
     """The features that a labeling run was asked about, dead ones included."""
-    import json
-
     return features_of(json.loads(run.config)["features"])
 
 
@@ -180,7 +179,9 @@ class Bench:
         real[flat] = values
         lookup, triggers = self._lookup(job.feature, stats)
         rows = self._neighbour_rows(job.feature)
-        sample = draw(self.test, flat, values, stats["threshold"], triggers, rows, self.plan.seed, job.feature, self.plan.sizes)
+        unknown = self.test.index.rows_of(self.store.unknown_contexts(job.feature, "test"))
+        threshold, seed, sizes = stats["threshold"], self.plan.seed, self.plan.sizes
+        sample = draw(self.test, flat, values, threshold, triggers, rows, seed, job.feature, sizes, unknown)
         scores: list[Score] = []
         for contestant, label in (("label", job.label), ("shuffled", job.other)):
             if label is None:
@@ -193,7 +194,12 @@ class Bench:
         return scores + self._records(job, "token_lookup", None, measures)
 
     def _judged(
-        self, contestant: Contestant, sample: Sample, real: Float[NDArray[np.float32], " tokens"], stats: Mapping[str, Any], feature: int
+        self,
+        contestant: Contestant,
+        sample: Sample,
+        real: Float[NDArray[np.float32], " tokens"],
+        stats: Mapping[str, Any],
+        feature: int,
     ) -> list[Measure]:
         try:
             return evaluate(contestant, self.test, sample, real, stats["dense"], self.plan.seed, feature)

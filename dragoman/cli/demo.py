@@ -55,7 +55,15 @@ def demo(
     timed("report")
     count = summary.line("simulation.r", "label").median.n
     if json:
-        as_json({"store": str(store), "report": str(report), **_counts(labeled, count), "seconds": times, "summary": summary_json(summary)})
+        as_json(
+            {
+                "store": str(store),
+                "report": str(report),
+                **_counts(labeled, count),
+                "seconds": times,
+                "summary": summary_json(summary),
+            }
+        )
         return
     out = console()
     out.print(f"\n{labeled['labels']:,} features labeled, {count:,} scored on text that no explainer saw.\n")

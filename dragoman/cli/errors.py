@@ -57,6 +57,8 @@ def _line(error: Exception) -> str:
 
 def _keep() -> Path:
     """Write the traceback of the current exception to a file."""
-    with tempfile.NamedTemporaryFile("w", prefix="dragoman-", suffix=".log", delete=False, encoding="utf-8", errors="replace") as file:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="dragoman-", suffix=".log", delete=False, encoding="utf-8", errors="replace"
+    ) as file:
         file.write(" ".join(sys.argv) + "\n" + traceback.format_exc())
     return Path(file.name)

@@ -11,8 +11,12 @@ from .options import Json, Quiet
 
 
 def harvest(
-    store: Annotated[Path | None, typer.Argument(metavar="STORE", help="Folder to make the store in.", show_default=False)] = None,
-    model: Annotated[str, typer.Option(help="Hugging Face causal language model: a folder or a hub id.", show_default=False)] = "",
+    store: Annotated[
+        Path | None, typer.Argument(metavar="STORE", help="Folder to make the store in.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="Hugging Face causal language model: a folder or a hub id.", show_default=False)
+    ] = "",
     dictionary: Annotated[
         list[str] | None,
         typer.Option(
@@ -22,21 +26,31 @@ def harvest(
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option(help="Text: .txt, .json, .jsonl, .parquet, a folder of them, or a Hugging Face dataset. May be repeated.", show_default=False),
+        typer.Option(
+            help="Text: .txt, .json, .jsonl, .parquet, a folder of them, or a Hugging Face dataset. May be repeated.",
+            show_default=False,
+        ),
     ] = None,
     store_option: Annotated[Path | None, typer.Option("--store", help="The same as STORE.", show_default=False)] = None,
-    window: Annotated[int | None, typer.Option(help="Tokens in a window. [default: the dictionary's, else 128]", show_default=False, min=2)] = None,
+    window: Annotated[
+        int | None, typer.Option(help="Tokens in a window. [default: the dictionary's, else 128]", show_default=False, min=2)
+    ] = None,
     separator: Annotated[
         str | None, typer.Option(help="What separates documents in a text file. [default: a blank line]", show_default=False)
     ] = None,
     limit_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.", show_default=False, min=1)] = None,
     max_per_feature: Annotated[
-        int | None, typer.Option(help="Store at most so many activations of a feature, a stratified sample.", show_default=False, min=1)
+        int | None,
+        typer.Option(help="Store at most so many activations of a feature, a stratified sample.", show_default=False, min=1),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Windows in a forward pass. [default: chosen]", show_default=False, min=1)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Windows in a forward pass. [default: chosen]", show_default=False, min=1)
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu. [default: the best there is]", show_default=False)] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. [default: chosen]", show_default=False)] = None,
-    include_special: Annotated[bool, typer.Option("--include-special", help="Keep special tokens that stand in the text.")] = False,
+    include_special: Annotated[
+        bool, typer.Option("--include-special", help="Keep special tokens that stand in the text.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

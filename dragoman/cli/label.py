@@ -53,7 +53,9 @@ def run(path: Path, features: str, explainer: str, seed: int, workers: int, fres
     with Opened.open(path) as opened:
         chosen = select(opened, features)
     with logging_to(path, "label"):
-        made = campaign(path, explainer_named(explainer), explainer, chosen, seed=seed, workers=workers, fresh=fresh, progress=progress)
+        made = campaign(
+            path, explainer_named(explainer), explainer, chosen, seed=seed, workers=workers, fresh=fresh, progress=progress
+        )
     with Opened.open(path) as opened:
         labels, failures = opened.ledger.labels(run=made.id), opened.ledger.failures(made.id)
     return {"run": made.id, "labels": len(labels), "failures": len(failures)}

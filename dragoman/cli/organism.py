@@ -10,13 +10,16 @@ import typer
 from .options import Seed
 
 app = typer.Typer(
-    no_args_is_help=True, help="The model organism: a small model whose text, and so the truth about every token, we made ourselves."
+    no_args_is_help=True,
+    help="The model organism: a small model whose text, and so the truth about every token, we made ourselves.",
 )
 
 
 @app.command()
 def build(
-    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write the model and its dictionary to.", show_default=False)],
+    out: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder to write the model and its dictionary to.", show_default=False)
+    ],
     seed: Seed = 0,
 ) -> None:
     """Train the model and its dictionary from a seed (about 15 minutes on 2 cores)."""
@@ -30,7 +33,9 @@ def build(
 
 @app.command()
 def competence(
-    root: Annotated[Path | None, typer.Option(help="Folder that `build` wrote. [default: the shipped organism]", show_default=False)] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that `build` wrote. [default: the shipped organism]", show_default=False)
+    ] = None,
     documents: Annotated[int, typer.Option(help="Held-out documents to ask about.", min=1)] = 3000,
     seed: Seed = 7,
 ) -> None:
@@ -46,7 +51,9 @@ def competence(
 
 @app.command()
 def truth(
-    root: Annotated[Path | None, typer.Option(help="Folder that `build` wrote. [default: the shipped organism]", show_default=False)] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that `build` wrote. [default: the shipped organism]", show_default=False)
+    ] = None,
     documents: Annotated[int, typer.Option(help="Held-out documents to match on.", min=1)] = 3000,
     out: Annotated[Path | None, typer.Option(help="Write the whole report here as JSON.", show_default=False)] = None,
     seed: Seed = 7,

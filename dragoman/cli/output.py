@@ -31,7 +31,12 @@ def summary_table(summary: Summary) -> Table:
     """Medians of label and controls, and the paired differences, a line a scorer."""
     from dragoman.evals.summary import CONTESTANTS, SCORERS
 
-    table = Table(title="Medians over features on test, with 95 % bootstrap intervals", title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(
+        title="Medians over features on test, with 95 % bootstrap intervals",
+        title_justify="left",
+        show_edge=False,
+        pad_edge=False,
+    )
     for name in ("score", "n", "label", "token lookup", "shuffled label", "label - lookup", "label - shuffled"):
         table.add_column(name, justify="left" if name == "score" else "right")
     for scorer in SCORERS:

@@ -23,7 +23,9 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 def show(
     store: Store,
-    feature: Annotated[str, typer.Argument(metavar="FEATURE", help="DICT/INDEX, or INDEX where there is one dictionary.", show_default=False)],
+    feature: Annotated[
+        str, typer.Argument(metavar="FEATURE", help="DICT/INDEX, or INDEX where there is one dictionary.", show_default=False)
+    ],
     examples: Annotated[int, typer.Option(help="Examples of each kind.", min=0, max=100)] = 4,
     run: Annotated[str | None, typer.Option(help="Scoring run. [default: the latest]", show_default=False)] = None,
     json: Json = False,
@@ -60,7 +62,9 @@ def page(store: Opened, feature: Feature, material: Material, examples: int, out
 
     stats = feature.stats
     label = material.labels.get(feature.id)
-    parts: list[RenderableType] = [Text(f"{feature.key}", style="bold") + Text(f"  {label.name if label else 'no label'}", style="bold cyan")]
+    parts: list[RenderableType] = [
+        Text(f"{feature.key}", style="bold") + Text(f"  {label.name if label else 'no label'}", style="bold cyan")
+    ]
     if label:
         parts.append(Text(label.description))
         if label.pattern:
@@ -74,7 +78,12 @@ def page(store: Opened, feature: Feature, material: Material, examples: int, out
         )
     )
     if stats.max > 0:
-        parts.append(Text(f"0 {_bars(stats.histogram)} {stats.max:.3g}  histogram of {sum(stats.histogram)} activations, log height", style="dim"))
+        parts.append(
+            Text(
+                f"0 {_bars(stats.histogram)} {stats.max:.3g}  histogram of {sum(stats.histogram)} activations, log height",
+                style="dim",
+            )
+        )
     parts += _lists(store, feature, material)
     scores = material.scores.get(feature.id, ())
     if scores:
@@ -88,7 +97,11 @@ def _lists(store: Opened, feature: Feature, material: Material) -> list[Renderab
 
     names = {label.feature: label.name for label in store.ledger.labels()}
     lines = []
-    for title, tokens in (("top tokens", feature.stats.top_tokens), ("promotes", feature.promoted), ("suppresses", feature.suppressed)):
+    for title, tokens in (
+        ("top tokens", feature.stats.top_tokens),
+        ("promotes", feature.promoted),
+        ("suppresses", feature.suppressed),
+    ):
         if tokens:
             lines.append((title, "  ".join(f"{token.token!r} {token.value:.2f}" for token in tokens[:8])))
     for title, related in (("near", feature.neighbours), ("together", feature.coactive)):

@@ -31,6 +31,6 @@ def sql(
     with Opened.open(store) as opened:
         result = opened.sql(query)
         if json:
-            as_json({"columns": result.column_names, "rows": result.to_pylist()})
+            as_json({"columns": result.table.column_names, "rows": list(result), "truncated": result.truncated})
             return
-        console().print(result)
+        console().print(repr(result), markup=False, soft_wrap=True)

@@ -146,7 +146,10 @@ def _tiles(kinds: Counter[str], labels: int, scored: int, summary: Summary | Non
         {"value": f"{scored:,}", "name": "scored on test"},
     ]
     if summary:
-        for scorer, name in (("simulation.r", "median simulation correlation"), ("detection.balanced_accuracy", "median balanced accuracy")):
+        for scorer, name in (
+            ("simulation.r", "median simulation correlation"),
+            ("detection.balanced_accuracy", "median balanced accuracy"),
+        ):
             median = summary.line(scorer, "label").median
             if median.n:
                 tiles.append({"value": f"{median.value:.3f}", "name": f"{name} [{median.low:.3f}, {median.high:.3f}]"})
@@ -194,17 +197,30 @@ def _plots(summary: Summary, scores: Sequence[Score], table: Mapping[int, dict[s
                 [Dot(density[f], r, f"{store.key(f)}: r = {r:.2f}", f"#f{f}") for f, r in own.items() if f in density],
             )
         )
-    for scorer, title in (("simulation.r", "Label against token lookup: simulation"), ("detection.auroc", "Label against token lookup: AUROC")):
+    for scorer, title in (
+        ("simulation.r", "Label against token lookup: simulation"),
+        ("detection.auroc", "Label against token lookup: AUROC"),
+    ):
         ours, theirs = values.get((scorer, "label"), {}), values.get((scorer, "token_lookup"), {})
         low = min(0.0, *ours.values(), *theirs.values(), 0.0)
         dots = [Dot(theirs[f], ours[f], f"{store.key(f)}", f"#f{f}") for f in ours if f in theirs]
-        plots.append(scatter(title, Axis("token lookup, score on test", low, 1.0), Axis("label, score on test", low, 1.0), dots, True))
+        plots.append(
+            scatter(title, Axis("token lookup, score on test", low, 1.0), Axis("label, score on test", low, 1.0), dots, True)
+        )
     return plots
 
 
 def _columns() -> list[tuple[str, bool]]:
     names = [(f"{scorer.split('.')[1].replace('_', ' ')}", True) for scorer in TABLE]
-    return [("feature", False), ("label", False), ("fires, % of tokens", True), *names, ("r of lookup", True), ("r of shuffled", True), ("kind", False)]
+    return [
+        ("feature", False),
+        ("label", False),
+        ("fires, % of tokens", True),
+        *names,
+        ("r of lookup", True),
+        ("r of shuffled", True),
+        ("kind", False),
+    ]
 
 
 def _row(store: Store, feature: int, material: Material, row: Mapping[str, Any], here: bool) -> dict[str, Any]:

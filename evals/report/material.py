@@ -41,7 +41,7 @@ def gather(store: Store, run: str | None = None, features: Sequence[int] | None 
     config = json.loads(scoring.config) if scoring else {}
     labeled = any(known.kind == "label" for known in store.ledger.runs())
     source = labeling_run(store, config.get("labels")) if labeled else None
-    every = asked_features(source) if source else range(sum(d.width for d in store.dictionaries))
+    every = asked_features(source) if source else range(store.width)
     wanted = set(every if features is None else features)
     labels = {label.feature: label for label in store.ledger.labels(run=source.id) if label.feature in wanted} if source else {}
     scores: dict[int, list[Score]] = {}
@@ -58,5 +58,7 @@ def scoring_run(store: Store, run: str | None) -> Run | None:
         return runs[-1] if runs else None
     fitting = [known for known in runs if known.id.startswith(run)]
     if len(fitting) != 1:
-        raise UserError(f"There is no single scoring run {run!r} in this store: choose one of {', '.join(k.id for k in runs) or 'none'}.")
+        raise UserError(
+            f"There is no single scoring run {run!r} in this store: choose one of {', '.join(k.id for k in runs) or 'none'}."
+        )
     return fitting[0]

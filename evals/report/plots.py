@@ -81,7 +81,9 @@ def distributions(title: str, axis: Axis, groups: Sequence[Group]) -> Markup:
     for number, group in enumerate(groups):
         base = top + row * (number + 1) - 16
         parts.append(_outline(group.values, axis, base, row - 24, group.colour))
-        parts.append(f'<text class="name" x="{LEFT}" y="{base - row + 28}" style="fill:{group.colour}">{escape(group.name)}</text>')
+        parts.append(
+            f'<text class="name" x="{LEFT}" y="{base - row + 28}" style="fill:{group.colour}">{escape(group.name)}</text>'
+        )
         if group.median.n:
             low, high, mid = (_x(v, axis) for v in (group.median.low, group.median.high, group.median.value))
             says = f"median {group.median.value:.3f} [{group.median.low:.3f}, {group.median.high:.3f}], n = {group.median.n}"
@@ -91,7 +93,9 @@ def distributions(title: str, axis: Axis, groups: Sequence[Group]) -> Markup:
                 f'<text class="figure" x="{WIDTH - RIGHT}" y="{base - row + 28}" text-anchor="end">{says}</text>'
             )
         else:
-            parts.append(f'<text class="figure" x="{WIDTH - RIGHT}" y="{base - row + 28}" text-anchor="end">nothing scored</text>')
+            parts.append(
+                f'<text class="figure" x="{WIDTH - RIGHT}" y="{base - row + 28}" text-anchor="end">nothing scored</text>'
+            )
     return _svg(title, height, parts)
 
 

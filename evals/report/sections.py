@@ -89,7 +89,13 @@ class Page:
 
 
 def section(
-    environment: Environment, store: Store, feature: int, label: Label | None, scores: Sequence[Score], judge: Judge | None, page: Page
+    environment: Environment,
+    store: Store,
+    feature: int,
+    label: Label | None,
+    scores: Sequence[Score],
+    judge: Judge | None,
+    page: Page,
 ) -> str:
     """Render the section of one feature."""
     known = store.feature(feature)
@@ -141,7 +147,9 @@ def cell(score: Score | None) -> Cell:
     return Cell(f"{score.value:.2f}", interval, f"{score.value:.6f}")
 
 
-def predictions(store: Store, split: Split, examples: Sequence[Example], label: Label | None, judge: Judge | None) -> list[list[float]] | None:
+def predictions(
+    store: Store, split: Split, examples: Sequence[Example], label: Label | None, judge: Judge | None
+) -> list[list[float]] | None:
     """What the label predicts at every token of the examples, as shares of the train maximum; None where nothing can be predicted."""
     if label is None or judge is None or not examples:
         return None
@@ -190,5 +198,6 @@ def _links(store: Store, related: Sequence[RelatedFeature], page: Page) -> list[
     ids = [store.id(other.key) for other in related[:8]]
     here = set(page.order)
     return [
-        Link(i, str(other.key), page.names.get(i, ""), f"{other.value:.2f}", i in here) for i, other in zip(ids, related, strict=False)
+        Link(i, str(other.key), page.names.get(i, ""), f"{other.value:.2f}", i in here)
+        for i, other in zip(ids, related, strict=False)
     ]

@@ -35,20 +35,22 @@ def score(
     if refused:
         return unscored(names, refused)
     _, cluster = np.unique(document, return_inverse=True)
-    drawn = multiplicities(int(cluster.max()) + 1, np.random.default_rng([seed, feature, 1]))
+    documents = int(cluster.max()) + 1
+    drawn = multiplicities(documents, np.random.default_rng([seed, feature, 1]))
     flags: tuple[str, ...] = () if sample.near_misses else ("no near misses",)
     if np.ptp(probability) == 0:
         flags = (*flags, "constant prediction")
     predicted = probability > PREDICTS
     n = len(sample.rows)
     area = measured(
-        names[0], auroc(sample.truth, probability), auroc_draws(sample.truth, probability, cluster, drawn), n, flags
+        names[0], auroc(sample.truth, probability), auroc_draws(sample.truth, probability, cluster, drawn), n, documents, flags
     )
     accuracy = measured(
         names[1],
         balanced_accuracy(sample.truth, predicted),
         balanced_accuracy_draws(sample.truth, predicted, cluster, drawn),
         n,
+        documents,
         flags,
     )
     return [area, accuracy]

@@ -42,13 +42,20 @@ def evaluate(
         if dense:
             measures += unscored(names, "dense")
             continue
-        probability = contestant.detect(tokens, part.rows) if detection.too_few(part) is None else np.zeros(len(part.rows), np.float32)
+        probability = (
+            contestant.detect(tokens, part.rows) if detection.too_few(part) is None else np.zeros(len(part.rows), np.float32)
+        )
         measures += detection.score(part, probability, tokens.document[part.rows], names, seed, feature)
     return measures
 
 
 def simulate(
-    contestant: Contestant, tokens: TokenTable, sample: Sample, real: Float[NDArray[np.float32], " tokens"], seed: int, feature: int
+    contestant: Contestant,
+    tokens: TokenTable,
+    sample: Sample,
+    real: Float[NDArray[np.float32], " tokens"],
+    seed: int,
+    feature: int,
 ) -> list[Measure]:
     """The weighted headline and the 1 : 1 figure, from one prediction of all contexts that either needs."""
     part = sample.simulation

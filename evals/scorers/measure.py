@@ -39,9 +39,11 @@ def unscored(scorers: tuple[str, ...], reason: str) -> list[Measure]:
     return [Measure(name, None, unscored=reason) for name in scorers]
 
 
-def measured(scorer: str, value: float, draws: np.ndarray[tuple[int], np.dtype[np.float64]], n: int, flags: tuple[str, ...]) -> Measure:
-    """A figure with the interval of its bootstrap draws."""
+def measured(
+    scorer: str, value: float, draws: np.ndarray[tuple[int], np.dtype[np.float64]], n: int, documents: int, flags: tuple[str, ...]
+) -> Measure:
+    """A figure with the interval of its bootstrap draws, which is left out where all documents but one were without use."""
     low, high = percentile_interval(draws)
-    if np.isnan(low):
-        return Measure(scorer, value, None, None, n, None, (*flags, "no interval: one document"))
+    if documents < 2 or np.isnan(low):
+        return Measure(scorer, value, None, None, n, None, (*flags, "too few documents for an interval"))
     return Measure(scorer, value, low, high, n, None, flags)

@@ -92,15 +92,19 @@ def draw(
     seed: int,
     feature: int,
     sizes: Sizes | None = None,
+    unknown: Rows | None = None,
 ) -> Sample:
     """Sample the contexts of one feature.
 
     `flat` are ascending token indices into `tokens` at which the feature is active, `values` its activations there, `triggers`
-    token ids it fires on in train, `neighbour_rows` contexts in which its nearest features fire.
+    token ids it fires on in train, `neighbour_rows` contexts in which its nearest features fire. In a store that keeps a sample
+    only, `unknown` are contexts that are active but not kept: they are neither drawn nor taken for silent.
     """
     sizes = sizes or Sizes()
     rng = np.random.default_rng([seed, feature])
     peak = context_peaks(tokens, flat, values)
+    if unknown is not None:
+        peak[unknown] = np.nan  # neither silent nor active nor firing
     silent = np.flatnonzero(peak == 0)
     firing, active = np.flatnonzero(peak > threshold), np.flatnonzero(peak > 0)
     negatives, near = _negatives(tokens, silent, triggers, neighbour_rows, sizes.negatives, rng)
@@ -173,5 +177,5 @@ def _simulation(peak: Float[NDArray[np.float32], " contexts"], sizes: Sizes, rng
     picked = [pick(part, n, rng) for part, n in strata]
     weights = [np.full(len(rows), len(part) / max(1, len(rows))) for rows, (part, _) in zip(picked, strata, strict=True)]
     top = picked[0]
-    uniform = rng.choice(len(peak), len(top), replace=False) if len(top) else top
-    return SimulationSample(np.concatenate(picked), np.concatenate(weights), np.concatenate([top, np.sort(uniform)]))
+    uniform = pick(np.flatnonzero(~np.isnan(peak)), len(top), rng)
+    return SimulationSample(np.concatenate(picked), np.concatenate(weights), np.concatenate([top, uniform]))

@@ -34,7 +34,8 @@ def score(
     if np.ptp(predicted) == 0:
         return Measure(name, 0.0, 0.0, 0.0, contexts, None, ("constant prediction",))
     _, cluster = np.unique(document, return_inverse=True)
-    drawn = multiplicities(int(cluster.max()) + 1, np.random.default_rng([seed, feature, 2]))
+    documents = int(cluster.max()) + 1
+    drawn = multiplicities(documents, np.random.default_rng([seed, feature, 2]))
     draws = pearson_draws(predicted, real, weight, cluster, drawn)
     value = pearson(predicted, real, weight)
-    return measured(name, value, draws, contexts, ())
+    return measured(name, value, draws, contexts, documents, ())

@@ -11,7 +11,9 @@ from dragoman.store.records import Split
 from dragoman.store.tokens import TokenTable
 
 
-def table(windows: Sequence[Sequence[int]], document: Sequence[int], vocabulary: Sequence[str], split: Split = "test") -> TokenTable:
+def table(
+    windows: Sequence[Sequence[int]], document: Sequence[int], vocabulary: Sequence[str], split: Split = "test"
+) -> TokenTable:
     """A split whose contexts are the given windows of token ids; `document` numbers each window's document, ascending."""
     lengths = np.array([len(window) for window in windows])
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

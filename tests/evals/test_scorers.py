@@ -113,6 +113,15 @@ def test_samples_depend_on_seed_and_feature_only(planted: Planted) -> None:
     assert not np.array_equal(one.simulation.rows, planted.sample(feature=8).simulation.rows)
 
 
+def test_contexts_that_a_sampled_store_does_not_keep_are_never_drawn(planted: Planted) -> None:
+    unknown = np.flatnonzero(planted.values.max(1) == 0)[::2]
+    flat, values = planted.flat, planted.values.ravel()[planted.flat]
+    sample = draw(planted.tokens, flat, values, 2.0, [TRIGGER], unknown, 0, 9, None, unknown)
+    for rows in (sample.fires.rows, sample.active.rows, sample.simulation.rows, sample.simulation.top_random):
+        assert len(np.intersect1d(rows, unknown)) == 0
+    assert sample.simulation.weight.sum() == pytest.approx(CONTEXTS - len(unknown))
+
+
 def test_the_right_rule_beats_the_token_alone_and_a_constant_scores_zero(planted: Planted) -> None:
     sample, real = planted.sample(), planted.values.ravel()
     right, token, silent = (
@@ -166,4 +175,4 @@ def test_everything_active_leaves_detection_unscored_and_simulation_scored() -> 
 def test_one_document_has_a_value_and_no_interval(planted: Planted) -> None:
     sample = planted.sample()
     one = detection.score(sample.fires, np.linspace(0, 1, 80, dtype=np.float32), np.zeros(80, np.int64), detection.FIRES, 0, 0)[0]
-    assert one.value is not None and one.low == one.high == one.value
+    assert one.value is not None and one.low is None and one.flags == ("too few documents for an interval",)
