@@ -15,12 +15,12 @@ from .statistics import Interval, Pairing, median_interval, paired
 
 CONTESTANTS = ("label", "token_lookup", "shuffled")
 SCORERS: Mapping[str, str] = {
-    "simulation.r": "simulation, correlation per token",
-    "simulation.r_top_random": "simulation, correlation on 1 : 1 top and random contexts",
-    "detection.auroc": "detection, AUROC per context",
-    "detection.balanced_accuracy": "detection, balanced accuracy per context",
-    "detection_active.auroc": "detection at > 0, AUROC per context",
-    "detection_active.balanced_accuracy": "detection at > 0, balanced accuracy per context",
+    "simulation.r": "simulation, r per token",
+    "simulation.r_top_random": "simulation, r on 1 : 1 top and random",
+    "detection.auroc": "detection, AUROC",
+    "detection.balanced_accuracy": "detection, balanced accuracy",
+    "detection_active.auroc": "detection at > 0, AUROC",
+    "detection_active.balanced_accuracy": "detection at > 0, balanced accuracy",
 }
 """What is scored, in the order of display, with plain names."""
 

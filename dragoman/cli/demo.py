@@ -91,7 +91,7 @@ def _harvest(folder: Path, store: Path, documents: int, progress: bool) -> None:
             corpus.write_text(text, encoding="utf-8")
     paths = organism_paths()
     with logging_to(store, "harvest"):
-        harvest(store, str(paths.model), [str(paths.sae)], [str(corpus)], progress=progress)
+        harvest(store, str(paths.model), [str(paths.sae)], str(corpus), progress=progress)
 
 
 def _counts(labeled: dict[str, Any], scored: int) -> dict[str, Any]:

@@ -25,12 +25,8 @@ def harvest(
         ),
     ] = None,
     text: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Text: .txt, .json, .jsonl, .parquet, a folder of them, or a Hugging Face dataset. May be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+        str, typer.Option(help="Text: .txt, .json, .jsonl, .parquet, a folder of them, or a Hugging Face dataset.", show_default=False)
+    ] = "",
     store_option: Annotated[Path | None, typer.Option("--store", help="The same as STORE.", show_default=False)] = None,
     window: Annotated[
         int | None, typer.Option(help="Tokens in a window. [default: the dictionary's, else 128]", show_default=False, min=2)
@@ -38,6 +34,7 @@ def harvest(
     separator: Annotated[
         str | None, typer.Option(help="What separates documents in a text file. [default: a blank line]", show_default=False)
     ] = None,
+    text_field: Annotated[str, typer.Option(help="Field of a JSON, JSONL, Parquet or dataset row that holds the text.")] = "text",
     limit_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.", show_default=False, min=1)] = None,
     max_per_feature: Annotated[
         int | None,
@@ -82,9 +79,10 @@ def harvest(
             folder,
             model,
             dictionary or [],
-            text or [],
+            text,
             window=window,
             separator=separator,
+            text_field=text_field,
             limit_tokens=limit_tokens,
             max_per_feature=max_per_feature,
             batch_size=batch_size,

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
     from dragoman.evals.summary import Summary
 
 
+WIDTH = 110
+"""Columns where stdout is not a terminal."""
+
+
 def console() -> Console:
     """The console of results."""
-    return Console(highlight=False, soft_wrap=False)
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=WIDTH)
 
 
 def as_json(result: Mapping[str, Any]) -> None:
@@ -28,30 +33,31 @@ def as_json(result: Mapping[str, Any]) -> None:
 
 
 def summary_table(summary: Summary) -> Table:
-    """Medians of label and controls, and the paired differences, a line a scorer."""
+    """Medians of label and controls, and the paired differences; three lines a scorer."""
     from dragoman.evals.summary import CONTESTANTS, SCORERS
 
-    table = Table(
-        title="Medians over features on test, with 95 % bootstrap intervals",
-        title_justify="left",
-        show_edge=False,
-        pad_edge=False,
-    )
-    for name in ("score", "n", "label", "token lookup", "shuffled label", "label - lookup", "label - shuffled"):
-        table.add_column(name, justify="left" if name == "score" else "right")
-    for scorer in SCORERS:
-        lines = [summary.line(scorer, contestant) for contestant in CONTESTANTS]
-        pairs = [c.pairing.median for c in summary.comparisons if c.scorer == scorer]
-        cells = [figure(line.median) for line in lines] + [figure(pair, "+.3f") for pair in pairs]
-        table.add_row(scorer, str(lines[0].median.n), *cells)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("score on test", no_wrap=True)
+    for name in ("n", "median over features", "label minus control", "label better"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for scorer, name in SCORERS.items():
+        pairs = {c.against: c.pairing for c in summary.comparisons if c.scorer == scorer}
+        table.add_row(f"[bold]{name}[/bold]")
+        for contestant in CONTESTANTS:
+            line = summary.line(scorer, contestant)
+            pair = pairs.get(contestant)
+            cells = (figure(pair.median, "+.3f"), f"{pair.better:.0%}" if pair.median.n else "-") if pair else ("", "")
+            table.add_row(f"  {contestant.replace('_', ' ')}", str(line.median.n), figure(line.median), *cells)
+    table.caption = "Medians with 95 % bootstrap intervals; differences are medians over the same features."
+    table.caption_justify = "left"
     return table
 
 
 def figure(interval: Interval, form: str = ".3f") -> str:
-    """A figure and its interval on two lines; a dash where there is none."""
+    """A figure and its interval; a dash where there is none."""
     if interval.n == 0:
         return "-"
-    return f"{interval.value:{form}}\n[{interval.low:{form}}, {interval.high:{form}}]"
+    return f"{interval.value:{form}} \\[{interval.low:{form}}, {interval.high:{form}}]"
 
 
 def summary_json(summary: Summary) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dragoman.evals.statistics import Interval
 
-WIDTH, LEFT, RIGHT = 560, 56, 16
+WIDTH, LEFT, RIGHT = 560, 56, 24
 COLOURS = {"label": "var(--label)", "token_lookup": "var(--lookup)", "shuffled": "var(--shuffled)"}
 """CSS colour of every contestant."""
 
@@ -67,7 +67,7 @@ class Axis:
         if self.log:
             step = max(1, math.ceil((self.high - self.low) / 6))
             return [(e, _power(e)) for e in range(math.ceil(self.low), math.floor(self.high) + 1, step)]
-        step = _round_step((self.high - self.low) / 5)
+        step = _round_step((self.high - self.low) / 6)
         first = math.ceil(self.low / step - 1e-9)
         values = [k * step for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
         return [(v, f"{v:.6g}") for v in values]
@@ -75,14 +75,14 @@ class Axis:
 
 def distributions(title: str, axis: Axis, groups: Sequence[Group]) -> Markup:
     """A histogram row a group, with its median (tick) and the median's 95 % interval (bar) below it."""
-    row, top = 74, 30
+    row, top = 86, 26
     height = top + row * len(groups) + 40
     parts = [_frame(axis, top, height - 40)]
     for number, group in enumerate(groups):
         base = top + row * (number + 1) - 16
-        parts.append(_outline(group.values, axis, base, row - 24, group.colour))
+        parts.append(_outline(group.values, axis, base, row - 40, group.colour))
         parts.append(
-            f'<text class="name" x="{LEFT}" y="{base - row + 28}" style="fill:{group.colour}">{escape(group.name)}</text>'
+            f'<text class="name" x="{LEFT}" y="{base - row + 30}" style="fill:{group.colour}">{escape(group.name)}</text>'
         )
         if group.median.n:
             low, high, mid = (_x(v, axis) for v in (group.median.low, group.median.high, group.median.value))
@@ -90,11 +90,11 @@ def distributions(title: str, axis: Axis, groups: Sequence[Group]) -> Markup:
             parts.append(
                 f'<g stroke="{group.colour}" stroke-width="3"><path d="M{low:.1f} {base + 6}H{high:.1f}"/>'
                 f'<path d="M{mid:.1f} {base + 1}V{base + 11}"/></g>'
-                f'<text class="figure" x="{WIDTH - RIGHT}" y="{base - row + 28}" text-anchor="end">{says}</text>'
+                f'<text class="figure" x="{WIDTH - RIGHT}" y="{base - row + 30}" text-anchor="end">{says}</text>'
             )
         else:
             parts.append(
-                f'<text class="figure" x="{WIDTH - RIGHT}" y="{base - row + 28}" text-anchor="end">nothing scored</text>'
+                f'<text class="figure" x="{WIDTH - RIGHT}" y="{base - row + 30}" text-anchor="end">nothing scored</text>'
             )
     return _svg(title, height, parts)
 

@@ -48,6 +48,8 @@ class Row(NamedTuple):
 
     scorer: str
     """Name of the scorer."""
+    name: str
+    """The same in plain words."""
     n: int
     """Contexts behind the label's figure."""
     cells: list[Cell]
@@ -130,10 +132,10 @@ def score_rows(scores: Iterable[Score]) -> list[Row]:
     """A row for each scorer that has at least one score or reason."""
     found = {(score.scorer, score.contestant): score for score in scores}
     rows = []
-    for scorer in SCORERS:
+    for scorer, name in SCORERS.items():
         own = [found.get((scorer, contestant)) for contestant in CONTESTANTS]
         if any(own):
-            rows.append(Row(scorer, own[0].n if own[0] else 0, [cell(score) for score in own]))
+            rows.append(Row(scorer, name, own[0].n if own[0] else 0, [cell(score) for score in own]))
     return rows
 
 
