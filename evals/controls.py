@@ -30,12 +30,12 @@ class TokenLookup:
 
     def simulate(self, tokens: TokenTable, rows: Rows) -> Float[NDArray[np.float32], " tokens"]:
         """Predicted activation at every token of the contexts, as a share of the train maximum."""
-        return self.share[tokens.ids[token_index(tokens, rows)]]
+        return np.asarray(self.share[tokens.ids[token_index(tokens, rows)]])
 
     def detect(self, tokens: TokenTable, rows: Rows) -> Float[NDArray[np.float32], " contexts"]:
         """A probability of firing that orders contexts by their largest share and passes 0.5 at `decision`."""
         largest = _largest(self.share, tokens)[rows]
-        return (largest / np.maximum(largest + self.decision, 1e-12)).astype(np.float32)
+        return np.asarray(largest / np.maximum(largest + self.decision, 1e-12), np.float32)
 
 
 def token_lookup(
@@ -81,7 +81,7 @@ def _largest(share: Float[NDArray[np.float32], " vocabulary"], tokens: TokenTabl
 def _decision(
     largest: Float[NDArray[np.float32], " contexts"], peak: Float[NDArray[np.float32], " contexts"], threshold: float
 ) -> float:
-    """The cut between firing and silent contexts of best balanced accuracy; half of the largest share where one class is missing."""
+    """The cut of best balanced accuracy; half of the largest share where no context fires or none is silent."""
     kept = (peak == 0) | (peak > threshold)
     fires, guess = peak[kept] > threshold, largest[kept]
     if not fires.any() or fires.all():

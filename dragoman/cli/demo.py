@@ -49,7 +49,7 @@ def demo(
     timed("harvest")
     labeled = label(store, "all", "induction", 0, workers, False, not quiet)
     timed("label")
-    scored, summary = score(store, None, "pattern", 0, workers, False, not quiet)
+    _, summary = score(store, None, "pattern", 0, workers, False, not quiet)
     timed("score")
     report = write(store, folder / "report.html", None, "all", workers, not quiet)
     timed("report")

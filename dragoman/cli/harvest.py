@@ -20,12 +20,16 @@ def harvest(
     dictionary: Annotated[
         list[str] | None,
         typer.Option(
-            help="Dictionary: a folder or hub id, neurons:mlp.2 (the units of an MLP), or directions:FILE.safetensors@resid_post.2. May be repeated.",
+            help="Dictionary: a folder or hub id, neurons:mlp.2 (the units of an MLP), or "
+            "directions:FILE.safetensors@resid_post.2. May be repeated.",
             show_default=False,
         ),
     ] = None,
     text: Annotated[
-        str, typer.Option(help="Text: .txt, .json, .jsonl, .parquet, a folder of them, or a Hugging Face dataset.", show_default=False)
+        str,
+        typer.Option(
+            help="Text: .txt, .json, .jsonl, .parquet, a folder of them, or a Hugging Face dataset.", show_default=False
+        ),
     ] = "",
     store_option: Annotated[Path | None, typer.Option("--store", help="The same as STORE.", show_default=False)] = None,
     window: Annotated[
@@ -102,6 +106,6 @@ def harvest(
 
     console().print(
         f"{folder}: {sum(manifest.tokens.values()):,} tokens of {sum(manifest.documents.values()):,} documents, "
-        f"{manifest.activations:,} activations of {sum(d.width for d in manifest.dictionaries):,} features, {live:,} of them live.\n"
+        f"{manifest.activations:,} activations of {sealed.width:,} features, {live:,} of them live.\n"
         f"Next: dragoman label {folder}"
     )

@@ -23,7 +23,8 @@ def label(
 ) -> None:
     """Label the live features of a store.
 
-    Explainers see train text only. The same command goes on where a stopped one was; a feature that fails is recorded with its reason.
+    Explainers see train text only. The same command goes on where a stopped one was; a feature that fails is recorded with
+    its reason.
 
     [bold]Examples[/bold]
 

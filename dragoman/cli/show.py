@@ -69,10 +69,11 @@ def page(store: Opened, feature: Feature, material: Material, examples: int, out
         parts.append(Text(label.description))
         if label.pattern:
             parts.append(Text(f"pattern  {label.pattern}", style="dim"))
+    kinds = [stats.liveness, *(["dense"] if stats.dense else []), *(["sampled"] if stats.sampled else [])]
     parts.append(
         Text(
-            f"{stats.liveness}{', dense' if stats.dense else ''}{', sampled' if stats.sampled else ''}; active on {stats.density:.3%} of train "
-            f"tokens, fires (above {stats.threshold:.3g}) on {stats.firing_density:.3%} and in {stats.firing_contexts} contexts; "
+            f"{', '.join(kinds)}; active on {stats.density:.3%} of train tokens, "
+            f" fires (above {stats.threshold:.3g}) on {stats.firing_density:.3%} and in {stats.firing_contexts} contexts; "
             f"max {stats.max:.3g}, mean {stats.mean:.3g}",
             style="dim",
         )

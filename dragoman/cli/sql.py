@@ -20,7 +20,7 @@ def sql(
 
         dragoman sql S "select feature, max, density from feature order by max desc limit 10"
 
-        dragoman sql S "select name, value from label join score using (feature) where scorer = 'simulation.r' and contestant = 'label'"
+        dragoman sql S "select feature, value from score where scorer = 'simulation.r' and contestant = 'label' order by value"
 
         dragoman sql S "describe activation"
     """

@@ -17,15 +17,15 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dragoman.store.disk import disk_errors
-from dragoman.store.features import Store
-from dragoman.store.records import Score
-
 from dragoman.evals.judges import judge_named
 from dragoman.evals.progress import Progress
 from dragoman.evals.statistics import Interval
 from dragoman.evals.summary import CONTESTANTS, SCORERS, Summary, summarise, tabulate
 from dragoman.evals.workforce import Done, work
+from dragoman.store.disk import disk_errors
+from dragoman.store.features import Store
+from dragoman.store.records import Score
+
 from .material import Material
 from .plots import COLOURS, Axis, Dot, Group, distributions, histogram, scatter
 from .sections import Cell, Page, cell, section

@@ -65,8 +65,8 @@ class Axis:
     def ticks(self) -> list[tuple[float, str]]:
         """Positions and texts of about five ticks."""
         if self.log:
-            step = max(1, math.ceil((self.high - self.low) / 6))
-            return [(e, _power(e)) for e in range(math.ceil(self.low), math.floor(self.high) + 1, step)]
+            every = max(1, math.ceil((self.high - self.low) / 6))
+            return [(e, _power(e)) for e in range(math.ceil(self.low), math.floor(self.high) + 1, every)]
         step = _round_step((self.high - self.low) / 6)
         first = math.ceil(self.low / step - 1e-9)
         values = [k * step for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
@@ -226,7 +226,7 @@ def _power(exponent: int) -> str:
 
 def _round_step(step: float) -> float:
     """The step rounded up to 1, 2 or 5 times a power of ten."""
-    magnitude = 10 ** math.floor(math.log10(step))
+    magnitude = 10.0 ** math.floor(math.log10(step))
     for factor in (1, 2, 5):
         if step <= factor * magnitude * (1 + 1e-9):
             return factor * magnitude

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jinja2 import Environment
 from jaxtyping import Float
+from jinja2 import Environment
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from dragoman.evals.judge import CannotJudge, Judge
+from dragoman.evals.scorers.sample import Rows
+from dragoman.evals.summary import CONTESTANTS, SCORERS
 from dragoman.store.features import Store
 from dragoman.store.records import Example, Feature, Label, RelatedFeature, Score, Split, Stratum, TokenValue
 
-from dragoman.evals.scorers.sample import Rows
-from dragoman.evals.summary import CONTESTANTS, SCORERS
 from .highlight import highlight, visible
 from .plots import activation_histogram
 

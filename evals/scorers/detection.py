@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from dragoman.evals.statistics import auroc, auroc_draws, balanced_accuracy, balanced_accuracy_draws, multiplicities
+
 from .measure import FEWEST, PREDICTS, Measure, measured, unscored
 from .sample import DetectionSample
 

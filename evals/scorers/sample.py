@@ -144,7 +144,7 @@ def token_index(tokens: TokenTable, rows: Rows) -> Int[NDArray[np.int64], " toke
     """Token indices of the given contexts, concatenated in the order of `rows`."""
     starts, lengths = tokens.starts[rows], tokens.starts[rows + 1] - tokens.starts[rows]
     ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)
+    return np.asarray(np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths))
 
 
 def _detection(positives: Rows, negatives: Rows, near: int) -> DetectionSample:

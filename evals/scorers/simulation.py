@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from dragoman.evals.statistics import multiplicities, pearson, pearson_draws
+
 from .measure import Measure, measured, unscored
 
 NAMES = ("simulation.r", "simulation.r_top_random")

@@ -63,7 +63,7 @@ class Rule:
             return np.full(len(index), self.constant, np.float32)
         before = tokens.ids[np.maximum(index - 1, 0)]
         hits = (tokens.ids[index] == TRIGGER) & ((before == 5) | (not self.context))
-        return hits.astype(np.float32)
+        return np.asarray(hits, np.float32)
 
     def detect(self, tokens: TokenTable, rows: Rows) -> Float[NDArray[np.float32], " contexts"]:
         return np.array([self.simulate(tokens, np.array([row])).max() for row in rows], np.float32)
