@@ -42,7 +42,7 @@ class Brief(logging.Formatter):
 def logging_to(store: Path, command: str) -> Iterator[None]:
     """Log to stderr (warnings) and to STORE/logs/COMMAND.jsonl (everything of ours) while the block runs.
 
-    The file is made with the first record, so that a mistyped path leaves nothing behind. Where it cannot be written, stderr remains.
+    The file is made with the first record, so that a mistyped path leaves nothing behind.
     """
     logger = logging.getLogger("dragoman")
     people = logging.StreamHandler(sys.stderr)

@@ -40,13 +40,17 @@ def competence(
     seed: Seed = 7,
 ) -> None:
     """What the model can do, on held-out documents and templates, each figure beside its chance level."""
+    from transformers import PreTrainedTokenizerFast
+
     from dragoman.evals.organism.competence import measure, table
-    from dragoman.evals.organism.load import corpus_documents, load_model
+    from dragoman.evals.organism.load import corpus_documents, organism_paths
+    from dragoman.evals.organism.train import load_model
 
     from .output import console
 
-    model, tokenizer = load_model(root)
-    console().print(table(measure(model, tokenizer, corpus_documents(documents, seed))))
+    folder = organism_paths(root).model
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    console().print(table(measure(load_model(folder), tokenizer, corpus_documents(documents, seed))))
 
 
 @app.command()
@@ -59,13 +63,20 @@ def truth(
     seed: Seed = 7,
 ) -> None:
     """Which concept each live feature matches best, with F1 and MCC per token on test, beside its controls."""
-    from dragoman.evals.organism.load import corpus_documents, load_dictionary, load_model
+    from transformers import PreTrainedTokenizerFast
+
+    from dragoman.evals.organism.load import corpus_documents, organism_paths
+    from dragoman.evals.organism.sae import load_sae
+    from dragoman.evals.organism.train import load_model
     from dragoman.evals.organism.truth import measure, save_report, tables
 
+    from .errors import say
     from .output import console
 
-    model, tokenizer = load_model(root)
-    found = measure(model, tokenizer, load_dictionary(root), corpus_documents(documents, seed))
+    paths = organism_paths(root)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(paths.model)
+    documented = corpus_documents(documents, seed)
+    found = measure(load_model(paths.model), tokenizer, load_sae(paths.sae), documented, progress=say)
     if out:
         save_report(found, out)
     console().print(tables(found))

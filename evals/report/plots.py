@@ -114,9 +114,9 @@ def histogram(title: str, axis: Axis, values: NDArray[np.float64], bins: int = 4
     parts = [
         _frame(axis, top, floor),
         f'<path d="{bars}" fill="var(--label)"/>',
-        f'<text class="tick" x="{LEFT - 6}" y="{top + 4}" text-anchor="end">{tall}</text>',
-        f'<text class="tick" x="{LEFT - 6}" y="{floor}" text-anchor="end">0</text>',
-        f'<text class="figure" x="{WIDTH - RIGHT}" y="{top - 8}" text-anchor="end">features in each bar; n = {len(values)}</text>',
+        _text("tick", LEFT - 6, top + 4, str(tall), "end"),
+        _text("tick", LEFT - 6, floor, "0", "end"),
+        _text("figure", WIDTH - RIGHT, top - 8, f"features in each bar; n = {len(values)}", "end"),
     ]
     return _svg(title, height, parts)
 
@@ -138,7 +138,7 @@ def scatter(title: str, across: Axis, up: Axis, dots: Sequence[Dot], diagonal: b
             f'<a href="{escape(dot.href)}" tabindex="-1"><circle cx="{x:.1f}" cy="{y:.1f}" r="3">'
             f"<title>{escape(dot.title)}</title></circle></a>"
         )
-    parts.append(f'<text class="figure" x="{WIDTH - RIGHT}" y="{top - 8}" text-anchor="end">n = {len(dots)} features</text>')
+    parts.append(_text("figure", WIDTH - RIGHT, top - 8, f"n = {len(dots)} features", "end"))
     return _svg(title, height, parts)
 
 
@@ -155,13 +155,20 @@ def activation_histogram(counts: Sequence[int], largest: float, threshold: float
     at = threshold / largest * width if largest else 0.0
     title = f"Histogram of {sum(counts)} non-zero train activations from 0 to {largest:.3g}"
     return Markup(
-        f'<svg class="small" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>'
+        f'<svg class="small" viewBox="0 0 {width} {height}" role="img" aria-label="{title}"><title>{title}</title>'
         f'<path d="{bars}" fill="var(--hot)"/><path class="threshold" d="M{at:.1f} 8V{bottom}"/>'
-        f'<text class="tick" x="{at + 3:.1f}" y="14">fires above {threshold:.3g}</text>'
-        f'<path class="axis" d="M0 {bottom}H{width}"/><text class="tick" x="0" y="{bottom + 14}">0</text>'
-        f'<text class="tick" x="{width / 2}" y="{bottom + 14}" text-anchor="middle">activation, n = {sum(counts)}, log height</text>'
-        f'<text class="tick" x="{width}" y="{bottom + 14}" text-anchor="end">{largest:.3g}</text></svg>'
+        + _text("tick", at + 3, 14, f"fires above {threshold:.3g}")
+        + f'<path class="axis" d="M0 {bottom}H{width}"/>'
+        + _text("tick", 0, bottom + 14, "0")
+        + _text("tick", width / 2, bottom + 14, f"activation, n = {sum(counts)}, log height", "middle")
+        + _text("tick", width, bottom + 14, f"{largest:.3g}", "end")
+        + "</svg>"
     )
+
+
+def _text(kind: str, x: float, y: float, text: str, anchor: str = "start") -> str:
+    """A line of text."""
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _svg(title: str, height: float, parts: Sequence[str]) -> Markup:
@@ -195,7 +202,7 @@ def _vertical(axis: Axis, top: float, floor: float) -> str:
     middle = (top + floor) / 2
     return (
         f'<path class="grid" d="{grid}"/>{texts}'
-        f'<text class="axis-label" transform="rotate(-90 12 {middle})" x="12" y="{middle}" text-anchor="middle">{escape(axis.label)}</text>'
+        f'<g transform="rotate(-90 12 {middle})">{_text("axis-label", 12, middle, axis.label, "middle")}</g>'
     )
 
 

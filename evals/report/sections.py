@@ -152,7 +152,7 @@ def cell(score: Score | None) -> Cell:
 def predictions(
     store: Store, split: Split, examples: Sequence[Example], label: Label | None, judge: Judge | None
 ) -> list[list[float]] | None:
-    """What the label predicts at every token of the examples, as shares of the train maximum; None where nothing can be predicted."""
+    """What the label predicts at every token of the examples, as shares of the train maximum; None where it predicts nothing."""
     if label is None or judge is None or not examples:
         return None
     tokens = store.tokens(split)
