@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +20,34 @@ from dragoman.tools.patterns.evaluate import where
 from dragoman.tools.patterns.language import LEVELS, Clause, Pattern
 from dragoman.tools.patterns.naming import name_of
 from dragoman.tools.patterns.render import render
-from dragoman.tools.patterns.text import PatternText
+from dragoman.tools.patterns.text import PatternText, TokenTable
 from dragoman.tools.patterns.usage import Usage, learn_usage
 
 from .bank import Bank
 from .grow import Evidence, grow
 from .simplify import length, shortenings
 
-if TYPE_CHECKING:
-    from dragoman.store.view import TrainView
-
 Validate = Callable[[Pattern], float]
+
+
+class Tokens(TokenTable, Protocol):
+    """The token table of the train split."""
+
+    @property
+    def context_ids(self) -> NDArray[np.int64]:
+        """Number of each context in the store. Shape: (contexts,)."""
+
+
+class View(Protocol):
+    """What induction sees of a store: its train rows. `store.view.TrainView` is one."""
+
+    @property
+    def tokens(self) -> Tokens:
+        """All train tokens."""
+
+    def activations(self, feature: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Flat indices into `tokens`, ascending, and values of the non-zero activations. Shapes: (active,)."""
+
 
 WORD_PRICE = 0.002
 """Validation correlation that every word of a label must bring."""
@@ -76,7 +93,7 @@ class Induced:
 class Inducer:
     """Induces patterns for the features of one store; hold one per process, it shares its tables between features."""
 
-    def __init__(self, view: TrainView, usage: Usage | None = None) -> None:
+    def __init__(self, view: View, usage: Usage | None = None) -> None:
         tokens = view.tokens
         self.view = view
         self.usage = usage or learn_usage(tokens.ids, tokens.row, tokens.vocabulary)
@@ -121,7 +138,7 @@ LEVEL_FIRES = 0.2
 """A feature fires above this share of its train maximum."""
 
 
-def induce(view: TrainView, feature: int, validate: Validate, seed: int = 0) -> Induced:
+def induce(view: View, feature: int, validate: Validate, seed: int = 0) -> Induced:
     """Explain a single feature; for many, hold an `Inducer`."""
     return Inducer(view).induce(feature, validate, seed)
 

@@ -120,7 +120,7 @@ def _copying(text: PatternText) -> Mask:
     before = np.where(text.position > 0, text.index - 1, 0)
     earlier = np.where(text.position > 0, text.previous_same[before], -1)
     follower = np.minimum(earlier + 1, len(text) - 1)
-    return cast(Mask, (earlier >= 0) & (text.ids[follower] == text.ids))
+    return cast(Mask, (earlier >= 0) & (text.symbol_of[text.ids[follower]] == text.symbol_of[text.ids]))
 
 
 FLAGS: dict[str, Callable[[PatternText], Mask]] = {

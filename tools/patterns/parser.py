@@ -135,10 +135,9 @@ class _Reader:
 
     def factor(self) -> Factor:
         if self.take_mark("!"):
-            inner = self.factor()
-            if isinstance(inner, But):
+            if self.take_mark("!"):
                 raise ToolError("'!!' cancels itself: leave both out")
-            return But(inner)
+            return But(cast(OneOf | Form | Affix | Like, self.factor()))
         if self.peek("string"):
             return OneOf(self.strings(MAX_LITERALS))
         word = self.word("tokens: a string, a form, or starting/ending/containing/like with strings")
@@ -152,10 +151,9 @@ class _Reader:
 
     def condition(self) -> Condition:
         if self.take_word("not"):
-            inner = self.condition()
-            if isinstance(inner, Unless):
+            if self.take_word("not"):
                 raise ToolError("'not not' cancels itself: leave both out")
-            return Unless(inner)
+            return Unless(cast(Near | Earlier | Begins | Inside | Flag | Position | Match, self.condition()))
         if self.peek("regex"):
             return Match(_checked_regex(self.next().text[1:-1]))
         word = self.word("a condition")

@@ -69,9 +69,10 @@ def render(pattern: Pattern) -> str:
 
 
 def _more(clause: Clause, narrower: dict[Clause, list[tuple[Clause, str]]]) -> str:
-    """What is said of the clauses that narrow this one."""
-    said = [f"{ADVERBS[other.level]} {phrase}{_more(other, narrower)}" for other, phrase in narrower.get(clause, [])]
-    return "".join(f" ({phrase})" for phrase in said)
+    """What is said, in brackets, of the clauses that narrow this one: the weakest first."""
+    found = narrower.get(clause, [])[::-1]
+    said = [f"{ADVERBS[other.level]} {phrase}{_more(other, narrower)}" for other, phrase in found]
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def narrowing(wide: Clause, narrow: Clause) -> str:
@@ -95,7 +96,8 @@ def narrowing(wide: Clause, narrow: Clause) -> str:
     more = term if listed or wide.tokens == ANY else tuple(factor for factor in term if factor not in other)
     if not more or (not listed and wide.tokens != ANY and any(factor not in term for factor in other)):
         return ""
-    return " and ".join([f"when it is {tokens_phrase(Tokens((more,)), one=True)}", *said])
+    also = [phrase.removeprefix("when ") for phrase in said]
+    return " and ".join([f"when it is {tokens_phrase(Tokens((more,)), one=True)}", *also])
 
 
 def clause_phrase(clause: Clause) -> str:

@@ -58,6 +58,8 @@ class PatternText:
 
     def __init__(self, table: TokenTable, usage: Usage) -> None:
         """`usage` is made from train tokens, whatever the split of `table`."""
+        if len(usage.vocabulary) != len(table.vocabulary):
+            raise ValueError(f"usage was learned on {len(usage.vocabulary)} token ids, the text has {len(table.vocabulary)}")
         self.usage = usage
         self.vocabulary = table.vocabulary
         self.ids = np.ascontiguousarray(table.ids, np.int32)
@@ -70,6 +72,11 @@ class PatternText:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def symbol_of(self) -> Longs:
+        """A number for each token id that twins with and without a space before them share. Shape: (vocabulary,)."""
+        return symbols(self.vocabulary)[0]
 
     # --- places -------------------------------------------------------------------------------------------------
 
@@ -97,9 +104,10 @@ class PatternText:
 
     @cached_property
     def previous_same(self) -> Longs:
-        """Where the same token stood last in the same window, or -1. Shape: (tokens,)."""
-        order = np.argsort(self.row * len(self.vocabulary) + self.ids, kind="stable")
-        same = (self.row[order[1:]] == self.row[order[:-1]]) & (self.ids[order[1:]] == self.ids[order[:-1]])
+        """Where the same token, spaces before it aside, stood last in the same window, or -1. Shape: (tokens,)."""
+        ids = self.symbol_of[self.ids]
+        order = np.argsort(self.row * len(self.vocabulary) + ids, kind="stable")
+        same = (self.row[order[1:]] == self.row[order[:-1]]) & (ids[order[1:]] == ids[order[:-1]])
         found = np.full(len(self.ids), -1)
         found[order[1:][same]] = order[:-1][same]
         return found
@@ -253,9 +261,9 @@ def shift(ids: Ints, row: Longs, offset: int, outside: int) -> Ints:
     return moved
 
 
-def symbols(vocabulary: list[str]) -> tuple[Ints, list[str]]:
+def symbols(vocabulary: list[str]) -> tuple[Longs, list[str]]:
     """Token ids whose texts differ only by a leading space share a symbol. Returns the symbol of each id, and each
     symbol's text."""
     index: dict[str, int] = {}
-    of = np.array([index.setdefault(bare(text), len(index)) for text in vocabulary], np.int32)
+    of = np.array([index.setdefault(bare(text), len(index)) for text in vocabulary], np.int64)
     return of, list(index)

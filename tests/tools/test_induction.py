@@ -1,0 +1,161 @@
+"""Induction on planted features: rules that are known are found again, said in words, and hold on text it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dragoman.tools.induction import Inducer
+from dragoman.tools.induction.grow import Evidence
+from dragoman.tools.induction.tree import grow_tree
+from dragoman.tools.patterns import Pattern, PatternText, parse
+from dragoman.tools.patterns.naming import MAX_WORDS
+from tests.support.patterns import Table, table_of
+
+NOUNS = ["robin", "finch", "heron", "crow", "swift", "wren", "goose", "duck", "swan", "owl", "kite", "rook"]
+VERBS = ["sang", "slept", "flew", "ate", "hid", "sat"]
+PLACES = ["park", "lake", "roof", "hill", "field"]
+PIECES = r" ?[A-Za-z]+| ?\d|\s| ?[^A-Za-z\d\s]"
+
+Plant = Callable[[PatternText], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A train view of one planted feature."""
+
+    tokens: Table
+    values: NDArray[np.float32]
+
+    def activations(self, feature: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        at = np.flatnonzero(self.values)
+        return at, self.values[at]
+
+
+def texts(seed: int, count: int) -> list[str]:
+    """Small stories with numbers, quotations and sums."""
+    random = np.random.default_rng(seed)
+    pick = random.choice
+    found = []
+    for _ in range(count):
+        parts = []
+        for _ in range(6):
+            kind = random.integers(4)
+            if kind == 0:
+                parts.append(f"The {pick(NOUNS)} {pick(VERBS)} in the {pick(PLACES)} for {random.integers(1, 10)} days.")
+            elif kind == 1:
+                parts.append(f'"A {pick(NOUNS)} {pick(VERBS)}," said Ann, "near a {pick(PLACES)} today."')
+            elif kind == 2:
+                a, b = random.integers(1, 5, 2)
+                parts.append(f"{a} + {b} = {a + b}")
+            else:
+                parts.append(f"We saw a {pick(PLACES)} and the {pick(NOUNS)}.")
+        found.append("\n".join(parts))
+    return found
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, Table]:
+    made = {}
+    vocabulary: list[str] | None = None
+    for seed, (split, count) in enumerate({"train": 400, "validation": 100, "test": 100}.items()):
+        made[split] = table_of(texts(seed, count), PIECES, vocabulary)
+        vocabulary = vocabulary or made[split].vocabulary
+        assert made[split].vocabulary == vocabulary
+    return made
+
+
+def induce(splits: dict[str, Table], plant: Plant) -> tuple[Pattern, float, float, str]:
+    """Pattern, correlation on test of the pattern and of the unlimited tree, and description."""
+    inducer = Inducer(Planted(splits["train"], np.zeros(0, np.float32)))
+    text = {split: PatternText(table, inducer.usage) for split, table in splits.items()}
+    value = {split: plant(text[split]) for split in splits}
+    inducer.view = Planted(splits["train"], value["train"])
+
+    def r(predicted: NDArray[np.float32], split: str) -> float:
+        return float(np.nan_to_num(np.corrcoef(predicted, value[split])[0, 1]))
+
+    found = inducer.induce(0, lambda pattern: r(pattern.predict(text["validation"]), "validation"))
+    at = np.flatnonzero(value["train"])
+    tree = grow_tree(Evidence(inducer.bank, at, value["train"][at] / value["train"].max(), 0))
+    assert found.description == found.pattern.render()
+    assert parse(str(found.pattern)) == found.pattern
+    assert 1 <= len(found.name.split()) <= MAX_WORDS
+    return found.pattern, r(found.pattern.predict(text["test"]), "test"), r(tree.predict(text["test"]), "test"), found.description
+
+
+RULES = {
+    'strongly: digit where prev "="': "right after",
+    'strongly: "park"; weakly: digit': '"park"',
+    "strongly: alphabetic where inside quotes": "inside double quotes",
+    'strongly: like "robin" "finch"': "used",
+    'strongly: like "park" where prev "a"': 'right after "a"',
+    'fully: any where line-start; weakly: "the"': "at the start of a line",
+    'strongly: "in" where not in-line "sang"': "in",
+    'moderately: any where next "said"': 'right before "said"',
+    'strongly: "." where in-line digit': ".",
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_planted_rules_are_found_again(rule: str, splits: dict[str, Table]) -> None:
+    random = np.random.default_rng(0)
+
+    def plant(text: PatternText) -> NDArray[np.float32]:
+        clean = parse(rule).predict(text)
+        return np.maximum(clean * random.uniform(0.7, 1.3, len(clean)).astype(np.float32), 0)
+
+    pattern, r, tree, description = induce(splits, plant)
+    assert r >= 0.93, (str(pattern), r)
+    assert tree >= 0.85
+    assert RULES[rule] in description
+    assert len(description.split()) <= 25
+
+
+def test_a_feature_that_fires_anywhere_gets_a_label_that_does_not_pretend(splits: dict[str, Table]) -> None:
+    random = np.random.default_rng(1)
+    pattern, r, _, _ = induce(
+        splits, lambda text: (random.random(len(text)) * (random.random(len(text)) < 0.02)).astype(np.float32)
+    )
+    assert abs(r) < 0.1
+    assert len(pattern.clauses) == 1
+
+
+def test_a_long_set_of_tokens_becomes_a_rule_not_a_list(splits: dict[str, Table]) -> None:
+    pattern, r, _, _ = induce(splits, lambda text: parse(f'strongly: like "{NOUNS[0]}" "{NOUNS[1]}"').predict(text))
+    assert r > 0.95
+    assert "like" in str(pattern)
+
+
+def test_the_same_evidence_gives_the_same_label(splits: dict[str, Table]) -> None:
+    def plant(text: PatternText) -> NDArray[np.float32]:
+        return parse('strongly: digit where prev "="; weakly: "park" where inside quotes').predict(text)
+
+    first, second = (induce(splits, plant) for _ in range(2))
+    assert first == second
+
+
+def test_evidence_is_cited_from_train_and_silence_is_refused(splits: dict[str, Table]) -> None:
+    inducer = Inducer(Planted(splits["train"], np.zeros(len(splits["train"].ids), np.float32)))
+    with pytest.raises(ValueError, match="never active"):
+        inducer.induce(0, lambda pattern: 0.0)
+    value = parse('strongly: "park"').predict(inducer.text)
+    inducer.view = Planted(splits["train"], value)
+    found = inducer.induce(0, lambda pattern: 1.0)
+    assert found.evidence
+    for row in found.evidence:
+        assert "park" in splits["train"].text(row)
+    assert found.figures.precision == found.figures.recall == 1.0
+    assert str(found.figures).startswith("precision 1.00, recall 1.00 on ")
+
+
+def test_facets_name_the_senses_of_a_feature_with_several(splits: dict[str, Table]) -> None:
+    inducer = Inducer(Planted(splits["train"], np.zeros(0, np.float32)))
+    inducer.view = Planted(splits["train"], parse('strongly: "park"; moderately: digit where prev "="').predict(inducer.text))
+    found = inducer.induce(0, lambda pattern: len(pattern.clauses) / 10)
+    assert len(found.facets) == 2
+    assert all(facet.pattern is not None and parse(facet.pattern).render() == facet.description for facet in found.facets)
