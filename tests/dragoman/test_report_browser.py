@@ -1,0 +1,72 @@
+"""The report in a real browser: it opens without errors, fetches nothing, and works by keyboard."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")]
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield browser.new_page(viewport={"width": 1200, "height": 900})
+        browser.close()
+
+
+def test_report_opens_sorts_filters_and_fetches_nothing(page: Page, labeled_report: Path) -> None:
+    troubles: list[str] = []
+    fetched: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text) if message.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("request", lambda request: fetched.append(request.url))
+    page.goto(labeled_report.as_uri())
+    assert page.title().startswith("Dragoman")
+    rows = page.locator("#features tbody tr")
+    total = rows.count()
+    assert total > 3
+
+    # By keyboard: "/" goes to the search, Tab and Enter on a column head sort.
+    page.keyboard.press("/")
+    page.keyboard.type("zzz-no-such-label")
+    assert page.locator("#features tbody tr:not(.hidden)").count() == 0
+    assert page.locator("#count").inner_text().startswith("0 of")
+    for _ in range(len("zzz-no-such-label")):
+        page.keyboard.press("Backspace")
+    assert page.locator("#features tbody tr:not(.hidden)").count() == total
+
+    def first_column() -> list[float]:
+        return [float(v) for v in page.eval_on_selector_all("#features tbody tr td:first-child", "cells => cells.map(c => c.dataset.v)")]
+
+    page.locator("#features thead button").first.focus()
+    page.keyboard.press("Enter")
+    assert first_column() == sorted(first_column(), reverse=True)
+    page.keyboard.press("Enter")
+    assert first_column() == sorted(first_column())
+
+    # j walks to the sections of single features.
+    page.locator("body").click(position={"x": 5, "y": 5})
+    page.keyboard.press("j")
+    assert page.evaluate("location.hash").startswith("#f")
+    assert troubles == []
+    assert fetched == [labeled_report.as_uri()]
+
+
+def test_report_is_readable_in_dark_and_on_a_phone(page: Page, labeled_report: Path) -> None:
+    page.emulate_media(color_scheme="light")
+    page.goto(labeled_report.as_uri())
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert light != dark
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400, "wide parts scroll inside their frames"
