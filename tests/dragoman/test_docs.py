@@ -12,6 +12,12 @@ import typer
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
+FOLDERS = [
+    str(f.parent.relative_to(ROOT))
+    for layer in ("store", "tools", "evals", "agents")
+    for f in sorted((ROOT / layer).rglob("__init__.py"))
+] + ["dragoman", "dragoman/cli"]
+
 
 def commands() -> dict[str, click.Command]:
     """Every command of the command line by its full name, for example `organism build`."""
@@ -61,7 +67,10 @@ def test_every_line_in_the_documents_is_a_command_with_known_options() -> None:
             assert used <= options, f"unknown options {used - options}: {line}"
 
 
-@pytest.mark.parametrize("folder", ["store", "tools", "evals", "agents", "dragoman", "dragoman/cli", "tools/dictionaries", "evals/organism", "evals/scorers"])
+@pytest.mark.parametrize(
+    "folder",
+    ["store", "tools", "evals", "agents", "dragoman", "dragoman/cli", "tools/dictionaries", "evals/organism", "evals/scorers"],
+)
 def test_every_folder_says_what_its_files_are_for(folder: str) -> None:
     text = (ROOT / folder / "README.md").read_text()
     files = [f.name for f in (ROOT / folder).glob("*.py") if f.name != "__init__.py"]

@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+from tests.support.synthetic import make_store
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")]
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def labeled_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a synthetic store, made as a user makes it."""
+    store = tmp_path_factory.mktemp("report") / "store"
+    make_store(store).close()
+    for command in ("label", "score", "report"):
+        done = subprocess.run([sys.executable, "-m", "dragoman", command, str(store)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return next(store.glob("*.html"))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +71,10 @@ def test_report_opens_sorts_filters_and_fetches_nothing(page: Page, labeled_repo
     assert page.locator("#features tbody tr:not(.hidden)").count() == total
 
     def first_column() -> list[float]:
-        return [float(v) for v in page.eval_on_selector_all("#features tbody tr td:first-child", "cells => cells.map(c => c.dataset.v)")]
+        return [
+            float(v)
+            for v in page.eval_on_selector_all("#features tbody tr td:first-child", "cells => cells.map(c => c.dataset.v)")
+        ]
 
     page.locator("#features thead button").first.focus()
     page.keyboard.press("Enter")
