@@ -20,18 +20,16 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from .blocks import Corpus, blocks
-from .coactivation import Coactivation
-from .database import ROW_GROUP, create_features
+from .blocks import Corpus, sorted_blocks
+from .database import create_features
 from .disk import disk_errors, sync_folder
 from .manifest import BUILD, FEATURES, Manifest, version, write_manifest
 from .records import SPLITS, DictionaryInfo, SubjectInfo
-from .sampling import kept_rows
-from .statistics import Statistics
+from .passing import Sealing
 
 _WORK = "features.duckdb.partial"
-_SORTED = "feature, split, value DESC, context, position"
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,12 @@ def seal(
             _copy_static(connection, dictionaries, vocabulary, tables or StaticTables())
             corpus = _copy_corpus(connection, build)
             progress("sorting activations")
-            table = "activation" if max_per_feature is None else _scratch(connection, build)
-            seen = _sort_activations(connection, build, table, width)
+            found = shards(build, "activations")
+            sealing = Sealing(corpus, width, sum(pq.read_metadata(path).num_rows for path in found), max_per_feature, build)
+            blocks = sorted_blocks(found, corpus, memory_limit=memory_limit, threads=threads, spill=build / "spill")
+            _copy_activations(connection, sealing.rows(blocks))
             progress("computing statistics")
-            kept, coactivation = _statistics(connection, table, corpus, dictionaries, seen, max_per_feature)
+            _copy_statistics(connection, sealing, dictionaries)
             manifest = Manifest(
                 made_by=version(),
                 subject=subject,
@@ -87,10 +87,10 @@ def seal(
                 documents=_counts(connection, "document", "count(*)"),
                 contexts=_counts(connection, "context", "count(*)"),
                 tokens=dict(zip(SPLITS, corpus.tokens(), strict=True)),
-                activations=kept,
-                activations_seen=seen,
+                activations=sealing.kept,
+                activations_seen=sealing.seen,
                 max_per_feature=max_per_feature,
-                coactivation_tokens=coactivation,
+                coactivation_tokens=sealing.pairs.tokens,
             )
             _insert(
                 connection,
@@ -98,7 +98,7 @@ def seal(
                 pa.table(
                     {
                         "key": ["coactivation_tokens", "max_per_feature"],
-                        "value": [json.dumps(coactivation), json.dumps(max_per_feature)],
+                        "value": [json.dumps(sealing.pairs.tokens), json.dumps(max_per_feature)],
                     }
                 ),
             )
@@ -160,71 +160,19 @@ def _copy_corpus(connection: duckdb.DuckDBPyConnection, build: Path) -> Corpus:
     return Corpus(starts, np.asarray(read["document"], np.int32), np.asarray(read["split"], np.uint8), ids)
 
 
-def _scratch(connection: duckdb.DuckDBPyConnection, build: Path) -> str:
-    """An activation table in a database of its own, for all rows of a store that keeps only a sample."""
-    connection.execute(
-        f"ATTACH '{str(build / 'all.duckdb').replace(chr(39), chr(39) * 2)}' AS everything (STORAGE_VERSION 'latest', ROW_GROUP_SIZE {ROW_GROUP})"
-    )
-    connection.execute("CREATE TABLE everything.activation AS FROM features.activation")
-    return "everything.activation"
+def _copy_activations(connection: duckdb.DuckDBPyConnection, rows: pa.RecordBatchReader) -> None:
+    """Fill activation with rows that are already in order; statistics are computed while DuckDB compresses."""
+    connection.register("incoming", rows)
+    connection.execute("INSERT INTO activation SELECT feature, split::split, context, position, value FROM incoming")
+    connection.unregister("incoming")
 
 
-def _sort_activations(connection: duckdb.DuckDBPyConnection, build: Path, table: str, width: int) -> int:
-    """Fill the activation table from the shards, sorted; returns the number of rows."""
-    connection.execute(
-        f"INSERT INTO {table} SELECT a.feature, c.split, a.context, a.position, a.value FROM read_parquet({_files(build, 'activations')}) a "
-        f"JOIN context c ON a.context = c.context ORDER BY {_SORTED}"
-    )
-    ((count, last),) = connection.execute(f"SELECT count(*), max(feature) FROM {table}").fetchall()
-    if count and last >= width:
-        raise ValueError(f"a shard names feature {last}, and the dictionaries have {width}")
-    return int(count)
-
-
-def _statistics(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    corpus: Corpus,
-    dictionaries: Sequence[DictionaryInfo],
-    activations: int,
-    max_per_feature: int | None,
-) -> tuple[int, int]:
-    """Fill feature, top_token, coactivation and, in a sampled store, activation and active_context.
-
-    Returns the number of activations kept and of tokens that co-activation was counted on.
-    """
-    width = sum(dictionary.width for dictionary in dictionaries)
-    statistics, pairs = Statistics(width, corpus), Coactivation(width, corpus, activations)
-    sampled, kept = np.zeros(width, bool), 0
-    for block in blocks(connection, table):
-        fires = statistics.add(block)
-        pairs.add(block, fires)
-        if max_per_feature is None:
-            kept += len(fires)
-            continue
-        keep = kept_rows(block, max_per_feature)
-        sampled[block.feature[~keep]] = True
-        kept += int(keep.sum())
-        columns = {
-            "feature": block.feature,
-            "split": block.split,
-            "context": block.context,
-            "position": block.position,
-            "value": block.value,
-        }
-        rows = pa.table(columns)
-        _insert(connection, "activation", rows.filter(pa.array(keep)), {"split": _split_name("split")})
-        left = (
-            rows.filter(pa.array(~keep))
-            .group_by(["feature", "split", "context"])
-            .aggregate([])
-            .sort_by([(name, "ascending") for name in ("feature", "split", "context")])
-        )
-        _insert(connection, "active_context", left, {"split": _split_name("split")})
-    _insert(connection, "feature", statistics.feature_table(dictionaries, sampled))
-    _insert(connection, "top_token", statistics.top_token_table())
-    _insert(connection, "coactivation", pairs.table())
-    return kept, pairs.tokens
+def _copy_statistics(connection: duckdb.DuckDBPyConnection, sealing: Sealing, dictionaries: Sequence[DictionaryInfo]) -> None:
+    """Fill feature, top_token, coactivation and active_context."""
+    _insert(connection, "feature", sealing.statistics.feature_table(dictionaries, sealing.sampled))
+    _insert(connection, "top_token", sealing.statistics.top_token_table())
+    _insert(connection, "coactivation", sealing.pairs.table())
+    connection.execute(f"INSERT INTO active_context SELECT feature, split, context FROM read_parquet({_quoted(sealing.left_out)})")
 
 
 def _publish(folder: Path, manifest: Manifest) -> None:
@@ -237,12 +185,11 @@ def _publish(folder: Path, manifest: Manifest) -> None:
     write_manifest(folder, manifest)
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, written_as: dict[str, str] | None = None) -> None:
-    """Append the rows of an Arrow table, columns matched by name; `written_as` replaces a column by an expression."""
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
+    """Append the rows of an Arrow table, columns matched by name."""
     names = ", ".join(rows.column_names)
-    values = ", ".join((written_as or {}).get(name, name) for name in rows.column_names)
     connection.register("incoming", rows)
-    connection.execute(f"INSERT INTO {table} ({names}) SELECT {values} FROM incoming")
+    connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM incoming")
     connection.unregister("incoming")
 
 
@@ -252,13 +199,13 @@ def _counts(connection: duckdb.DuckDBPyConnection, table: str, what: str) -> dic
     return {split: int(found.get(split, 0)) for split in SPLITS}
 
 
-def _split_name(column: str) -> str:
-    return f"{list(SPLITS)}[{column} + 1]::split"
-
-
 def _files(build: Path, kind: str) -> str:
     """A SQL list of the shards of a kind."""
     found = shards(build, kind)
     if not found:
-        raise ValueError(f"there are no {kind} shards in {build}; a harvest without any writes one with no rows")
-    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in found) + "]"
+        raise ValueError(f"there are no {kind} shards in {build}")
+    return f"[{', '.join(map(_quoted, found))}]"
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

@@ -1,0 +1,65 @@
+"""The one pass over the sorted activations: statistics and co-activation are computed from all rows, and the rows to keep go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .blocks import Block, Corpus
+from .coactivation import Coactivation
+from .records import SPLITS
+from .sampling import kept_rows
+from .statistics import Statistics
+
+_SPLIT = pa.dictionary(pa.int8(), pa.string())
+_ROWS = pa.schema({"feature": pa.uint32(), "split": _SPLIT, "context": pa.uint32(), "position": pa.uint16(), "value": pa.float32()})
+_LEFT_OUT = pa.schema({"feature": pa.uint32(), "split": _SPLIT, "context": pa.uint32()})
+
+
+class Sealing:
+    """What the pass collects."""
+
+    def __init__(self, corpus: Corpus, width: int, activations: int, max_per_feature: int | None, build: Path) -> None:
+        """activations: number of rows that will come in."""
+        self.statistics = Statistics(width, corpus)
+        self.pairs = Coactivation(width, corpus, activations)
+        self.sampled = np.zeros(width, bool)
+        """Features of which some rows are left out."""
+        self.seen = self.kept = 0
+        """Rows that came in and rows that went on."""
+        self.left_out = build / "left-out.parquet"
+        """Active contexts whose rows are left out: feature, split, context."""
+        self._width, self._max_per_feature = width, max_per_feature
+
+    def rows(self, blocks: Iterable[Block]) -> pa.RecordBatchReader:
+        """The rows to store; the pass runs as they are read. Raises `ValueError` for a feature that no dictionary has."""
+        return pa.RecordBatchReader.from_batches(_ROWS, self._pass(blocks))
+
+    def _pass(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
+        with pq.ParquetWriter(self.left_out, _LEFT_OUT) as left_out:
+            for block in blocks:
+                if int(block.feature[-1]) >= self._width:
+                    raise ValueError(f"a shard names feature {block.feature[-1]}, and the dictionaries have {self._width}")
+                self.pairs.add(block, self.statistics.add(block))
+                self.seen += len(block)
+                if self._max_per_feature is not None:
+                    block = self._sample(block, self._max_per_feature, left_out)
+                self.kept += len(block)
+                yield pa.record_batch([block.feature, _names(block.split), block.context, block.position, block.value], schema=_ROWS)
+
+    def _sample(self, block: Block, max_per_feature: int, left_out: pq.ParquetWriter) -> Block:
+        keep = kept_rows(block, max_per_feature)
+        self.sampled[block.feature[~keep]] = True
+        rest = np.stack([block.feature, block.split, block.context], axis=1)[~keep]
+        feature, split, context = np.unique(rest, axis=0).T
+        left_out.write(pa.table([pa.array(feature), _names(split), pa.array(context)], schema=_LEFT_OUT))
+        return Block(block.feature[keep], block.split[keep], block.context[keep], block.position[keep], block.value[keep])
+
+
+def _names(split: np.ndarray) -> pa.DictionaryArray:
+    """Places in SPLITS as names."""
+    return pa.DictionaryArray.from_arrays(pa.array(split, pa.int8()), list(SPLITS))
