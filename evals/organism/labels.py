@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from .tokens import TokenizedDocument
+from dragoman.evals.organism.tokens import TokenizedDocument
 
 NEXT = "next:"
 """Prefix of a derived concept: the token that comes next is the first of a span of the concept."""
@@ -34,9 +34,9 @@ class TokenLabels:
 def label_tokens(documents: Sequence[TokenizedDocument], concepts: Sequence[str]) -> TokenLabels:
     """Label every token with the concepts it carries.
 
-    A token carries a concept when at least one of its characters that are not white space lies in one of the concept's spans (for a
-    token of white space only: when at least one of its characters does). A token carries `next:X` when the token after it is the first
-    that carries a span of X.
+    A token carries a concept when at least one of its characters that are not white space lies in one of the concept's spans (for
+    a token of white space only: when at least one of its characters does). A token carries `next:X` when the token after it is
+    the first that carries a span of X.
     """
     column = {name: i for i, name in enumerate(concepts)}
     width = len(concepts)
@@ -68,15 +68,16 @@ def label_tokens(documents: Sequence[TokenizedDocument], concepts: Sequence[str]
     matrix.sum_duplicates()
     matrix.data = np.ones_like(matrix.data, dtype=np.uint8)
     names = (*concepts, *(NEXT + name for name in concepts))
-    return TokenLabels(names, matrix.astype(np.uint8), np.array(strings, dtype=object), np.concatenate([np.zeros(0, np.int32), *owner]))
+    belongs = np.concatenate([np.zeros(0, np.int32), *owner])
+    return TokenLabels(names, matrix.astype(np.uint8), np.array(strings, dtype=object), belongs)
 
 
 def identity_concepts(documents: Sequence[TokenizedDocument], labels: TokenLabels, level: float = 0.9) -> frozenset[str]:
-    """Concepts that a look at the token alone, or at one fixed text, would name: finding them shows nothing, so they do not count.
+    """Concepts that a look at the token alone, or at one fixed text, would name; finding them shows nothing: they do not count.
 
-    A concept is one of these when "the token's text is w" finds its tokens with an F1 of at least `level` for some single w (case and
-    surrounding space ignored), or when all its spans have the same text and at least a share of `level` of that text's occurrences are
-    its spans. The second rule catches words of several tokens. `next:X` is judged by the first rule alone.
+    A concept is one of these when "the token's text is w" finds its tokens with an F1 of at least `level` for some single w (case
+    and surrounding space ignored), or when all its spans have the same text and at least a share of `level` of that text's
+    occurrences are its spans. The second rule catches words of several tokens. `next:X` is judged by the first rule alone.
     """
     by_token = _single_string(labels, level)
     texts: dict[str, set[str]] = defaultdict(set)
@@ -106,7 +107,9 @@ def _single_string(labels: TokenLabels, level: float) -> set[str]:
     return {labels.concepts[c] for c in set(hits.col[f1 >= level].tolist())}
 
 
-def _cores(text: str, starts: NDArray[np.int32], ends: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32], list[str]]:
+def _cores(
+    text: str, starts: NDArray[np.int32], ends: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], list[str]]:
     """Bounds of each token without surrounding white space, unless it is nothing else, and its folded text."""
     first, last, words = starts.copy(), ends.copy(), []
     for i, (a, b) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .corpus import generate
-from .document import Document
+from dragoman.evals.organism.corpus import generate
+from dragoman.evals.organism.document import Document
 
 _WEIGHTS = Path(__file__).resolve().parent / "weights"
 

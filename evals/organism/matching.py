@@ -41,7 +41,7 @@ class Sweep:
 
     thresholds: NDArray[np.float32]
     """Ascending thresholds [units, levels]."""
-    predicted: NDArray[np.int64]
+    predicted: NDArray[np.int32]
     """Tokens at or above each threshold [units, levels]."""
     caught: NDArray[np.int32]
     """Of these, the ones that carry each concept [units, levels, concepts]."""
@@ -51,7 +51,8 @@ class Sweep:
     def f1(self) -> NDArray[np.float32]:
         """F1 of every combination [units, levels, concepts]."""
         total = self.predicted[:, :, None] + self.positives
-        return (2 * self.caught / np.maximum(total, 1)).astype(np.float32)
+        f1: NDArray[np.float32] = (2 * self.caught / np.maximum(total, 1)).astype(np.float32)
+        return f1
 
 
 def sweep(values: csc_matrix, labels: csr_matrix) -> Sweep:
@@ -76,7 +77,7 @@ def sweep(values: csc_matrix, labels: csr_matrix) -> Sweep:
 def best_matches(
     validation: csc_matrix, validation_labels: csr_matrix, test: csc_matrix, test_labels: csr_matrix, allowed: NDArray[np.bool_]
 ) -> Matches:
-    """Choose each unit's concept, among those `allowed` [concepts], and its threshold on validation tokens; score both on test tokens.
+    """Choose each unit's concept, among those `allowed` [concepts], and its threshold on validation; score both on test.
 
     Values are [tokens, units]; what is not stored never says yes.
     """
@@ -151,8 +152,8 @@ def greedy_union(
 ) -> list[tuple[int, float]]:
     """Units and thresholds whose union matches one concept best on validation: greedily, while the F1 of the union grows.
 
-    `carries` [tokens] says which tokens carry the concept. Candidates are the 40 of `units` that match best alone, and the 40 that catch most at a
-    precision of at least one half.
+    `carries` [tokens] says which tokens carry the concept. Candidates are the 40 of `units` that match best alone, and the 40
+    that catch most at a precision of at least one half.
     """
     among = np.fromiter(units, dtype=np.int64)
     predicted, caught = found.predicted[among], found.caught[among, :, concept]
@@ -165,7 +166,8 @@ def greedy_union(
             if measure[i, level[i]] > 0:
                 unit, threshold = int(among[i]), float(found.thresholds[among[i], level[i]])
                 candidates[unit, threshold] = fires(validation, unit, threshold)
-    union, chosen, reached = np.zeros(len(carries), dtype=bool), [], 0.0
+    union, reached = np.zeros(len(carries), dtype=bool), 0.0
+    chosen: list[tuple[int, float]] = []
     while candidates and len(chosen) < most:
         key, value = max(((k, f1_of(union | v, carries)) for k, v in candidates.items()), key=lambda pair: pair[1])
         if value <= reached:

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from .tokens import CONTEXT, windows
-from .train import block_mask
+from dragoman.evals.organism.tokens import CONTEXT, windows
+from dragoman.evals.organism.train import block_mask
 
 LAYER = 2
 """Block, counted from zero, after which the dictionary reads the residual stream."""
@@ -137,8 +137,8 @@ def train_sae(
 ) -> TopK:
     """Train on activations [n, d] held in memory and return the dictionary in raw units.
 
-    Inputs are centred on the mean and scaled to a mean squared norm of d for training; both are folded into the result, so that it
-    reads raw activations. The same activations, settings and seed give the same dictionary.
+    Inputs are centred on the mean and scaled to a mean squared norm of d for training; both are folded into the result, so that
+    it reads raw activations. The same activations, settings and seed give the same dictionary.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -169,7 +169,7 @@ def train_sae(
         dead = silent > settings.dead_after
         if bool(dead.any()):
             loss = loss + settings.auxiliary * _auxiliary_loss(pre[:, dead], w_dec[dead], error.detach(), settings.auxiliary_k)
-        loss.backward()
+        torch.autograd.backward(loss)
         assert w_dec.grad is not None
         with torch.no_grad():
             w_dec.grad -= (w_dec.grad * w_dec).sum(1, keepdim=True) * w_dec
@@ -198,6 +198,7 @@ def save_sae(sae: TopK, folder: Path, *, model_name: str = "dragoman-organism", 
         "normalize_activations": "none",
         "reshape_activations": "none",
         "metadata": {
+            "sae_lens_version": "6.54.12",
             "model_name": model_name,
             "hook_name": f"blocks.{layer}.hook_resid_post",
             "hook_head_index": None,
@@ -225,7 +226,7 @@ def load_sae(folder: Path) -> TopK:
 def quality(sae: TopK, activations: Tensor) -> tuple[float, float]:
     """Share of variance unexplained on activations [n, d], and share of features that never fire on them."""
     error, fired = 0.0, torch.zeros(sae.w_enc.shape[1], dtype=torch.bool)
-    for x in activations.split(8192):
+    for x in torch.split(activations, 8192):
         features = sae.encode(x.float())
         error += float((x - sae.decode(features)).double().pow(2).sum())
         fired |= (features > 0).any(0)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from .document import Document
+from dragoman.evals.organism.document import Document
 
 CONTEXT = 128
 """Tokens in a window, BOS included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from .document import Document
-from .tokens import CONTEXT, Rows, pack, token_ids
+from dragoman.evals.organism.document import Document
+from dragoman.evals.organism.muon import Muon
+from dragoman.evals.organism.tokens import CONTEXT, Rows, pack, token_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,9 @@ class ModelSettings:
     tokens: int = 10_000_000
     """Training tokens, padding not counted."""
     rate: float = 3e-3
-    """Peak learning rate of AdamW."""
+    """Peak learning rate of AdamW, which trains embeddings, norms and the head."""
+    matrix_rate: float = 0.02
+    """Peak learning rate of Muon, which trains the blocks' matrices."""
     flat: float = 0.6
     """Share of the run at the peak rate, before it falls linearly to a tenth of a percent of it."""
     warmup: int = 100
@@ -55,7 +59,7 @@ class TrainingPoint:
     loss: float
     """Mean loss in nats a token since the last point."""
     rate: float
-    """Learning rate."""
+    """Learning rate of AdamW."""
     seconds: float
     """Since training began."""
 
@@ -76,50 +80,59 @@ def train_model(
     torch.manual_seed(seed)
     model = LlamaForCausalLM(_config(tokenizer, settings))
     model.train()
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim == 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": settings.decay}, {"params": vectors, "weight_decay": 0.0}],
-        lr=settings.rate,
-        betas=(0.9, 0.95),
-        fused=True,
-    )
+    optimizers = _optimizers(model, settings)
     loss_of = _loss_function(model, settings)
     began = time.monotonic()
-    seen, step, recent = 0, 0, []
-    for ids, targets, segments, positions in _batches(documents, tokenizer, settings, seed):
-        rate = settings.rate * _schedule(step, seen / settings.tokens, settings)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+    seen = 0
+    recent: list[Tensor] = []
+    for step, (ids, targets, segments, positions) in enumerate(_batches(documents, tokenizer, settings, seed)):
+        share = _schedule(step, seen / settings.tokens, settings)
+        for optimizer, peak in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * share
         loss = loss_of(ids, targets, segments, positions)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer, _ in optimizers:
+            optimizer.step()
+        model.zero_grad(set_to_none=True)
         recent.append(loss.detach())
         seen += int((targets >= 0).sum())
-        step += 1
-        if step % 100 == 0 or seen >= settings.tokens:
-            progress(TrainingPoint(seen, float(torch.stack(recent).mean()), rate, time.monotonic() - began))
+        if (step + 1) % 100 == 0 or seen >= settings.tokens:
+            progress(TrainingPoint(seen, float(torch.stack(recent).mean()), settings.rate * share, time.monotonic() - began))
             recent = []
         if seen >= settings.tokens:
             break
     else:
         raise ValueError(f"the corpus ended after {seen} tokens of {settings.tokens}: generate more documents")
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def save_model(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write weights in half precision, configuration and tokenizer in Hugging Face format."""
-    half = LlamaForCausalLM(model.config).to(torch.float16)
-    half.load_state_dict({k: v.to(torch.float16) for k, v in model.state_dict().items()})
+    half: torch.nn.Module = copy.deepcopy(model)
+    half.to(torch.float16)
+    assert isinstance(half, LlamaForCausalLM)
     half.save_pretrained(folder)
+    for file in folder.iterdir():
+        file.chmod(0o644)
     tokenizer.save_pretrained(folder)
 
 
 def load_model(folder: Path) -> LlamaForCausalLM:
     """Read the model in float32 and evaluation mode."""
-    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model.train(False)
+    return model
+
+
+def random_weights(model: LlamaForCausalLM, seed: int) -> LlamaForCausalLM:
+    """A model of the same shape that has not been trained, in float32 and evaluation mode."""
+    torch.manual_seed(seed)
+    blank = LlamaForCausalLM(copy.deepcopy(model.config)).to(torch.float32)
+    blank.train(False)
+    return blank
 
 
 def block_mask(segments: Tensor) -> Tensor:
@@ -145,6 +158,17 @@ def _config(tokenizer: PreTrainedTokenizerFast, settings: ModelSettings) -> Llam
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
+
+
+def _optimizers(model: LlamaForCausalLM, settings: ModelSettings) -> list[tuple[torch.optim.Optimizer, float]]:
+    """Muon for the blocks' matrices, AdamW for everything else, each with its peak rate."""
+    inside = {p for p in model.model.layers.parameters() if p.ndim == 2}
+    tables = [p for p in model.parameters() if p.ndim == 2 and p not in inside]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    groups = [{"params": tables, "weight_decay": settings.decay}, {"params": vectors, "weight_decay": 0.0}]
+    adam = torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.95), fused=True)
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    return [(Muon(matrices, settings.matrix_rate, decay=settings.decay), settings.matrix_rate), (adam, settings.rate)]
 
 
 def _schedule(step: int, done: float, settings: ModelSettings) -> float:
@@ -183,9 +207,7 @@ def _loss_function(model: LlamaForCausalLM, settings: ModelSettings) -> Callable
 
     def loss_of(ids: Tensor, mask: Tensor, targets: Tensor, positions: Tensor) -> Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            hidden = model.model(
-                input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False
-            ).last_hidden_state
+            hidden = model.model(input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False).last_hidden_state
             logits = model.lm_head(hidden)
         return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
 

@@ -17,14 +17,14 @@ from scipy.sparse import vstack as csr_vstack
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from dragoman.evals.organism.concepts import CONCEPTS
+from dragoman.evals.organism.document import Document
+from dragoman.evals.organism.labels import NEXT, TokenLabels, identity_concepts, label_tokens
+from dragoman.evals.organism.matching import Choice, Sweep, choose, f1_of, fires, greedy_union, score, sweep
+from dragoman.evals.organism.sae import LAYER, TopK, quality, residuals
+from dragoman.evals.organism.tokens import TokenizedDocument, tokenize
+from dragoman.evals.organism.train import random_weights
 from dragoman.store.splits import document_hash, split_of
-
-from .concepts import CONCEPTS
-from .document import Document
-from .labels import NEXT, TokenLabels, identity_concepts, label_tokens
-from .matching import Choice, Sweep, choose, f1_of, fires, greedy_union, score, sweep
-from .sae import LAYER, TopK, quality, residuals
-from .tokens import TokenizedDocument, tokenize
 
 TAIL = 0.3
 """Share of a dense unit's values, at each end, that a threshold may let through."""
@@ -138,15 +138,16 @@ def measure(
     documents: Sequence[Document],
     *,
     controls: bool = True,
-    random_model: tuple[LlamaForCausalLM, TopK] | None = None,
+    random_sae: TopK | None = None,
     seed: int = 0,
     progress: Callable[[str], None] = lambda line: None,
 ) -> TruthReport:
     """Match every live feature with every concept, on documents that neither model nor dictionary was trained on.
 
-    Documents are split by the hash of their text as in a store. Concept and threshold of a feature maximise F1 per token on validation
-    and are scored on test. Concepts that a single string names do not count, nor do those on fewer than 20 validation tokens.
-    `random_model` is a model with random weights and a dictionary trained on it, counted in the same way.
+    Documents are split by the hash of their text as in a store. Concept and threshold of a feature maximise F1 per token on
+    validation and are scored on test. Concepts that a single string names do not count, nor do those on fewer than 20 validation
+    tokens. Controls are counted in the same way: neurons and random directions, of this model and of `random_weights` of it;
+    `random_sae` is a dictionary trained on the latter.
     """
     corpus = _corpus(tokenizer, documents)
     sizes = {split: labels.matrix.shape[0] for split, labels in corpus.labels.items()}
@@ -161,12 +162,13 @@ def measure(
     unions = _unions(found, live, kept, corpus)
     if controls:
         counts += _control_counts(model, len(live), corpus, seed, "", progress)
-    if random_model is not None:
-        other, _, _ = _features(*random_model, corpus)
-        alive = _live(other, corpus)
-        swept = sweep(other["validation"][:, alive], corpus.labels["validation"].matrix)
-        counts += _sparse_counts("dictionary features, random weights", swept, alive, other["test"][:, alive], corpus)
-        counts += _control_counts(random_model[0], len(live), corpus, seed, ", random weights", progress)
+        blank = random_weights(model, seed)
+        counts += _control_counts(blank, len(live), corpus, seed, ", random weights", progress)
+        if random_sae is not None:
+            other, _, _ = _features(blank, random_sae, corpus)
+            alive = _live(other, corpus)
+            swept = sweep(other["validation"][:, alive], corpus.labels["validation"].matrix)
+            counts += _sparse_counts("dictionary features, random weights", swept, alive, other["test"][:, alive], corpus)
     return TruthReport(
         features,
         tuple(counts),
@@ -202,8 +204,9 @@ def tables(report: TruthReport, features: int = 40) -> Group:
     for u in report.unions:
         wide.add_row(u.concept, f"{u.single:.3f}", f"{u.union:.3f}", str(len(u.features)), str(u.positives))
     line = (
-        f"{report.live} of {report.width} features are live; variance unexplained {report.unexplained:.4f}, dead {report.dead:.2%}; "
-        f"{report.concepts} concepts, {len(report.identity)} left out because a single string names them; tokens {report.tokens}"
+        f"{report.live} of {report.width} features are live; unexplained variance {report.unexplained:.4f}; "
+        f"dead {report.dead:.2%}; {report.concepts} concepts, {len(report.identity)} left out because a single string "
+        f"names them; tokens {report.tokens}"
     )
     return Group(counts, wide, best, line)
 
@@ -232,7 +235,7 @@ def _features(model: LlamaForCausalLM, sae: TopK, corpus: _Corpus) -> tuple[dict
     values, unexplained = {}, 0.0
     for split, items in corpus.documents.items():
         x = torch.cat(list(residuals(model, (item.ids for item in items), bos=corpus.bos)))
-        values[split] = csc_matrix(csr_vstack([_sparse(sae.encode(part)) for part in x.split(8192)]))
+        values[split] = csc_matrix(csr_vstack([_sparse(sae.encode(part)) for part in torch.split(x, 8192)]))
         if split == "test":
             unexplained, _ = quality(sae, x)
     silent = sum(np.diff(v.indptr) for v in values.values()) == 0
@@ -291,7 +294,7 @@ def _sparse_counts(source: str, found: Sweep, units: NDArray[np.int64], test: cs
 def _control_counts(
     model: LlamaForCausalLM, directions: int, corpus: _Corpus, seed: int, suffix: str, progress: Callable[[str], None]
 ) -> list[Count]:
-    """Neurons of the blocks up to the dictionary's, and as many random directions of its residual stream as there are live features."""
+    """Neurons of the blocks up to the dictionary's, and random directions of its residual stream."""
     width = model.config.hidden_size
     both = {
         split: torch.cat(
@@ -301,8 +304,12 @@ def _control_counts(
     }
     matrix = torch.randn(width, directions, generator=torch.Generator().manual_seed(seed))
     counts = []
-    for source, read in (("neurons", lambda x: x[:, width:]), ("random directions", lambda x: x[:, :width] @ matrix)):
-        counts += _dense_counts(source + suffix, read(both["validation"]), read(both["test"]), corpus)
+    readings = {
+        "neurons": {split: x[:, width:] for split, x in both.items()},
+        "random directions": {split: x[:, :width] @ matrix for split, x in both.items()},
+    }
+    for source, x in readings.items():
+        counts += _dense_counts(source + suffix, x["validation"], x["test"], corpus)
         progress(f"control: {source}{suffix}")
     return counts
 
@@ -315,8 +322,7 @@ def _dense_counts(source: str, validation: Tensor, test: Tensor, corpus: _Corpus
         for sign in (1.0, -1.0):
             v, t = (sign * x[:, at : at + block].numpy() for x in (validation, test))
             cut = np.quantile(v, 1 - TAIL, axis=0)
-            v, t = _above(v, cut), _above(t, cut)
-            sides.append((sweep(v, corpus.labels["validation"].matrix), t))
+            sides.append((sweep(_above(v, cut), corpus.labels["validation"].matrix), _above(t, cut)))
         for concepts, allowed in corpus.choices():
             chosen = [choose(found, allowed) for found, _ in sides]
             scored = [score(c, t, corpus.labels["test"].matrix) for c, (_, t) in zip(chosen, sides, strict=True)]
@@ -329,7 +335,7 @@ def _dense_counts(source: str, validation: Tensor, test: Tensor, corpus: _Corpus
     ]
 
 
-def _above(values: NDArray[np.float32], cut: NDArray[np.float64]) -> csc_matrix:
+def _above(values: NDArray[np.floating], cut: NDArray[np.float64]) -> csc_matrix:
     """Values [tokens, units] that reach their unit's cut; a stored zero counts as a value."""
     unit, token = np.nonzero((values >= cut).T)
     starts = np.concatenate([[0], np.bincount(unit, minlength=values.shape[1]).cumsum()])

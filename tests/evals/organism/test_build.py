@@ -1,0 +1,67 @@
+"""The whole build at a tiny scale: it runs, it repeats, and what it writes can be loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from dragoman.evals.organism import competence, truth
+from dragoman.evals.organism.build import BuildSettings, Built, build
+from dragoman.evals.organism.sae import SAESettings
+from dragoman.evals.organism.train import ModelSettings
+
+TINY = BuildSettings(
+    model=ModelSettings(width=32, layers=3, hidden=32, tokens=8_000, batch=1024, warmup=2, compile=False),
+    sae=SAESettings(features=64, k=8, steps=40, batch=256, dead_after=5000),
+    vocabulary=500,
+    tokenizer_documents=100,
+    sae_documents=60,
+    test_documents=200,
+    threads=1,
+)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build(tmp_path_factory.mktemp("organism"), 5, TINY, progress=lambda line: None)
+
+
+def test_build_writes_a_hugging_face_model_and_its_reports(built: Built) -> None:
+    model = AutoModelForCausalLM.from_pretrained(built.paths.model)
+    tokenizer = AutoTokenizer.from_pretrained(built.paths.model)
+    assert (model.dtype, model.config.head_dim) == (torch.float16, 32)
+    assert model.config.vocab_size == len(tokenizer) == 500
+    root = built.paths.model.parent
+    rows = json.loads((root / "competence.json").read_text())
+    assert len(rows) == len(built.competence) > 20
+    report = json.loads((root / "truth.json").read_text())
+    assert report["live"] == built.truth.live
+    console = Console(record=True, width=140)
+    console.print(competence.table(built.competence), truth.tables(built.truth))
+    assert "dictionary features" in console.export_text()
+
+
+def test_truth_counts_every_source_with_and_without_next_concepts(built: Built) -> None:
+    counts = {(c.source, c.concepts): c for c in built.truth.counts}
+    controls = {"neurons", "random directions"}
+    sources = {"dictionary features"} | controls | {control + ", random weights" for control in controls}
+    assert {source for source, _ in counts} == sources
+    for source in sources:
+        both, plain = counts[source, "all"], counts[source, "without next:"]
+        assert both.units == plain.units > 0
+        assert both.good <= both.fair <= both.units
+    assert counts["neurons", "all"].units == 3 * 32
+    assert len(built.truth.features) <= built.truth.live
+    assert all(f.concept not in built.truth.identity for f in built.truth.features)
+
+
+def test_the_same_seed_builds_the_same_files(built: Built, tmp_path: Path) -> None:
+    build(tmp_path, 5, replace(TINY, test_documents=0), progress=lambda line: None)
+    for part in ("model/model.safetensors", "model/tokenizer.json", "sae/sae_weights.safetensors", "sae/cfg.json"):
+        assert (tmp_path / part).read_bytes() == (built.paths.model.parent / part).read_bytes(), part
