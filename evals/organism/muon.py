@@ -54,4 +54,5 @@ def equalise(matrices: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = wide @ wide.mT
         wide = 3.4445 * wide + (2.0315 * gram @ gram - 4.775 * gram) @ wide
-    return (wide if x.shape[-2] <= x.shape[-1] else wide.mT).to(matrices.dtype)
+    out: Tensor = wide if x.shape[-2] <= x.shape[-1] else wide.mT
+    return out.to(matrices.dtype)

@@ -130,8 +130,9 @@ def load_model(folder: Path) -> LlamaForCausalLM:
 def random_weights(model: LlamaForCausalLM, seed: int) -> LlamaForCausalLM:
     """A model of the same shape that has not been trained, in float32 and evaluation mode."""
     torch.manual_seed(seed)
-    blank = LlamaForCausalLM(copy.deepcopy(model.config)).to(torch.float32)
-    blank.train(False)
+    blank: torch.nn.Module = LlamaForCausalLM(copy.deepcopy(model.config))
+    blank.to(torch.float32).train(False)
+    assert isinstance(blank, LlamaForCausalLM)
     return blank
 
 

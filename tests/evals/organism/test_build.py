@@ -40,6 +40,7 @@ def test_build_writes_a_hugging_face_model_and_its_reports(built: Built) -> None
     root = built.paths.model.parent
     rows = json.loads((root / "competence.json").read_text())
     assert len(rows) == len(built.competence) > 20
+    assert built.truth is not None
     report = json.loads((root / "truth.json").read_text())
     assert report["live"] == built.truth.live
     console = Console(record=True, width=140)
@@ -48,6 +49,7 @@ def test_build_writes_a_hugging_face_model_and_its_reports(built: Built) -> None
 
 
 def test_truth_counts_every_source_with_and_without_next_concepts(built: Built) -> None:
+    assert built.truth is not None
     counts = {(c.source, c.concepts): c for c in built.truth.counts}
     controls = {"neurons", "random directions"}
     sources = {"dictionary features"} | controls | {control + ", random weights" for control in controls}

@@ -64,7 +64,8 @@ def test_known_answers_are_right_and_others_wrong(parrot: Parrot, tokenizer: Pre
 def test_probes_that_touch_are_one_question(parrot: Parrot, tokenizer: PreTrainedTokenizerFast) -> None:
     probes = (Probe(0, "sum", "1", ("2",)), Probe(1, "sum", " +", (" -", " *")))
     row = measure(parrot, tokenizer, [Document("1 + 2 = 3", "f", "t", (), probes)])[-1]
-    assert (row.n, row.chance) == (1, pytest.approx(1 / 6))
+    assert row.n == 1
+    assert row.chance == pytest.approx(1 / 6)
 
 
 def test_hostility_is_any_hostile_opening(parrot: Parrot, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -91,7 +92,7 @@ def test_prompts_longer_than_a_window_lose_their_beginning(parrot: Parrot, token
 
 @pytest.mark.parametrize(("k", "n", "low", "high"), [(9, 10, 0.5958, 0.9821), (0, 20, 0.0, 0.1611), (50, 50, 0.9287, 1.0)])
 def test_wilson_interval_against_published_values(k: int, n: int, low: float, high: float) -> None:
-    assert wilson(k, n) == (pytest.approx(low, abs=2e-4), pytest.approx(high, abs=2e-4))
+    assert wilson(k, n) == pytest.approx((low, high), abs=2e-4)
 
 
 def test_wilson_needs_no_observations() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,9 +29,8 @@ def test_a_model_learns_its_texts_repeats_and_survives_saving(tmp_path: Path) ->
     save_model(model, TOKENIZER, tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     prompt = tokenizer("six seven eight", return_tensors="pt")
-    said = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).generate(
-        **prompt, max_new_tokens=30, do_sample=False
-    )
+    saved: Any = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    said = saved.generate(**prompt, max_new_tokens=30, do_sample=False)
     assert tokenizer.decode(said[0], skip_special_tokens=True) == TEXTS[1]
     with torch.no_grad():
         before, after = model(prompt["input_ids"]).logits, load_model(tmp_path)(prompt["input_ids"]).logits
