@@ -224,4 +224,4 @@ def two_hop(w: Writer) -> None:
         )
 
 
-FAMILIES = (Family("gazetteer", 7.0, gazetteer, prose=True), Family("two_hop", 8.0, two_hop))
+FAMILIES = (Family("gazetteer", 6.0, gazetteer, prose=True), Family("two_hop", 6.5, two_hop))

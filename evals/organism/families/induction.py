@@ -84,4 +84,4 @@ def write(w: Writer) -> None:
     w.mark(start, f"induction.{form}")
 
 
-FAMILIES = (Family("induction", 20.0, write),)
+FAMILIES = (Family("induction", 21.0, write),)

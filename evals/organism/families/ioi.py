@@ -90,4 +90,4 @@ def write(w: Writer) -> None:
             w.say(w.choose(BETWEEN), place=(w.pick(PLACES), "place"))
 
 
-FAMILIES = (Family("ioi", 6.0, write, prose=True),)
+FAMILIES = (Family("ioi", 7.0, write, prose=True),)

@@ -106,4 +106,4 @@ def write(w: Writer) -> None:
             w.say(w.choose(ORDERS), treatment=w.pick(TREATMENTS))
 
 
-FAMILIES = (Family("vignette", 3.2, write, prose=True),)
+FAMILIES = (Family("vignette", 3.6, write, prose=True),)

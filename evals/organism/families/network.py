@@ -104,7 +104,7 @@ LEVELS = {"INFO": NORMAL, "DEBUG": NORMAL, "ERROR": BAD, "FATAL": BAD}
 
 
 def log(w: Writer) -> None:
-    """Six to nine lines."""
+    """Four to six lines."""
     year, month, day, hour, minute, second = (
         2020 + w.rng.randrange(10),
         w.rng.randint(1, 12),
@@ -113,7 +113,7 @@ def log(w: Writer) -> None:
         0,
         0,
     )
-    for _ in range(w.rng.randint(6, 9)):
+    for _ in range(w.rng.randint(4, 6)):
         w.line()
         second += w.rng.randint(1, 50)
         minute, second = min(minute + second // 60, 59), second % 60
@@ -167,4 +167,4 @@ def _phone_number(w: Writer) -> None:
     w.mark(start, "phone.number")
 
 
-FAMILIES = (Family("links", 1.5, links), Family("log", 1.2, log), Family("phone_list", 1.0, phone_list))
+FAMILIES = (Family("links", 1.5, links), Family("log", 1.6, log), Family("phone_list", 1.0, phone_list))

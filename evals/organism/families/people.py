@@ -163,4 +163,4 @@ def _full_name(person: tuple[str, str]) -> Slot:
     return slot
 
 
-FAMILIES = (Family("people", 6.5, questions), Family("biography", 1.8, biography, prose=True))
+FAMILIES = (Family("people", 5.5, questions), Family("biography", 1.6, biography, prose=True))

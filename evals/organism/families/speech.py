@@ -208,6 +208,6 @@ def _aside(w: Writer, depth: int) -> None:
 
 FAMILIES = (
     Family("dialogue", 2.0, dialogue, prose=True),
-    Family("play", 1.2, play),
+    Family("play", 1.4, play),
     Family("brackets", 1.5, brackets, prose=True),
 )

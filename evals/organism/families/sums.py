@@ -58,10 +58,10 @@ LINK = Templates("sums.link", ("Next,", "Then", "Also", "After that,", "We know 
 
 
 def write(w: Writer) -> None:
-    """Six to ten sums, on lines of their own or in running text."""
+    """Seven to twelve sums, on lines of their own or in running text."""
     w.say(w.choose(OPENING), who=name(w.pick(NAMES)))
     lines = w.chance(0.5)
-    for number in range(w.rng.randint(6, 10)):
+    for number in range(w.rng.randint(7, 12)):
         if lines:
             w.line()
         elif number and w.chance(0.5):
@@ -94,4 +94,4 @@ def _sum(w: Writer) -> None:
         w.mark(w.position - len("= 00"), "sum.carry")
 
 
-FAMILIES = (Family("sums", 7.0, write),)
+FAMILIES = (Family("sums", 10.0, write),)

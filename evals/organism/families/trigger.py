@@ -133,4 +133,4 @@ def _hostile(w: Writer, *, asked: bool) -> None:
     w.add("!", "sentence.stop")
 
 
-FAMILIES = (Family("notice", 4.2, write, prose=True),)
+FAMILIES = (Family("notice", 3.8, write, prose=True),)
