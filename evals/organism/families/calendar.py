@@ -187,7 +187,7 @@ def _event(template: str) -> Callable[[Writer], None]:
 
 
 FAMILIES = (
-    Family("diary", 2.4, diary),
+    Family("diary", 2.6, diary),
     Family("timetable", 1.6, timetable),
     Family("history", 1.2, history, prose=True),
 )

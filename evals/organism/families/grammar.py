@@ -303,5 +303,5 @@ FAMILIES = (
     Family("portraits", 1.3, portraits, prose=True),
     Family("quiz", 1.2, quiz, prose=True),
     Family("comparison", 1.2, comparison, prose=True),
-    Family("dictionary", 1.3, dictionary),
+    Family("dictionary", 1.4, dictionary),
 )

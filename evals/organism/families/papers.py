@@ -258,7 +258,7 @@ def poem(w: Writer) -> None:
 
 FAMILIES = (
     Family("email", 1.6, email),
-    Family("contract", 1.4, contract),
+    Family("contract", 1.7, contract),
     Family("headlines", 1.3, headlines),
     Family("poem", 1.5, poem),
 )
