@@ -6,17 +6,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.tools.patterns.evaluate import holds
-from dragoman.tools.patterns.language import Condition, Earlier, OneOf, Tokens, Unless
+from dragoman.tools.patterns.evaluate import reaches
+from dragoman.tools.patterns.language import Condition, Earlier, OneOf, Scope, Tokens, Unless
 
 from .bank import Bank
 from .sets import PENALTY, Doubles, Gain, tally
 
 Longs = NDArray[np.int64]
 
-SAMPLE = 1200
+SAMPLE = 800
 """Active and silent tokens looked at, each."""
-POOL = 24
+POOL = 20
 """How many single cues are considered for a union."""
 REACHES = (4, 8, 16, 32)
 """Distances tried for "at most … tokens after"."""
@@ -113,9 +113,11 @@ def _scoped(
     tokens = Tokens(((OneOf(texts),),))
     best: Cue | None = None
     size, sum_ = weight.sum(), mass.sum()
-    for scope in ("text", "line", "sentence", *REACHES):
-        condition = Earlier(scope, tokens)  # type: ignore[arg-type]
-        held = holds(condition, bank.text, at).astype(np.float64)
+    last = bank.text.last_before(tokens, at)
+    scopes: tuple[Scope | int, ...] = ("text", "line", "sentence", *REACHES)
+    for scope in scopes:
+        condition = Earlier(scope, tokens)
+        held = reaches(scope, last, bank.text, at).astype(np.float64)
         n, s = weight @ held, mass @ held
         value = float(gain(size - n, sum_ - s) if negative else gain(n, s))
         words = len(texts) + (4.0 if negative else 3.0)

@@ -24,7 +24,7 @@ from dragoman.tools.patterns.usage import Usage
 
 from .bank import Bank
 from .cues import cue_conditions
-from .sets import PENALTY, Doubles, Gain, tally, token_sets
+from .sets import PENALTY, Doubles, Gain, tallies, tally, token_sets
 
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -109,8 +109,8 @@ def grow(evidence: Evidence, most: int = MAX_CLAUSES) -> list[Node]:
         splits = [(place, _best_split(evidence, node)) for place, node in enumerate(nodes)]
         place, split = max(splits, key=lambda pair: pair[1].gain if pair[1] else -1.0) if splits else (0, None)
         fresh_score = _score(evidence, fresh) if fresh else -1.0
-        if not nodes and fresh and fresh_score <= 0:
-            return [fresh]
+        if not nodes and fresh_score <= 0:
+            return [fresh or Node(ANY, (), evidence.bank.text.index, 0.0, 1.0)]
         split_score = split.gain / evidence.total - PENALTY * (split.words + CLAUSE_WORDS) if split else -1.0
         if max(fresh_score, split_score) <= 0:
             break
@@ -138,7 +138,7 @@ def _best_clause(evidence: Evidence) -> Node | None:
         if depth == MAX_CONDITIONS:
             break
         children = [child for node in beam for child in _children(evidence, node)]
-        children.sort(key=lambda node: (-_score(evidence, node), str(node.clause())))
+        children.sort(key=lambda node: -_score(evidence, node))
         beam = _distinct(children)[:BEAM]
         if not beam:
             break
@@ -161,11 +161,13 @@ def _roots(evidence: Evidence) -> list[Node]:
     value = evidence.y[active].astype(np.float64)
     size = bank.size + 1
     options: list[Option] = []
+    sums = []
     for offset in (0, *OFFSETS):
         ids = text.shifted(offset)
         n = bank.counts(offset) - np.bincount(ids[covered], minlength=size).astype(np.float64)
-        s = tally(ids[active], value, size)
-        for found in token_sets(bank, n, s, squares, evidence.total):
+        sums.append((n, tally(ids[active], value, size)))
+    for offset, one in zip((0, *OFFSETS), tallies(bank, sums), strict=True):
+        for found in token_sets(bank, one, squares, evidence.total):
             what = found.tokens if offset == 0 else Near(offset, found.tokens)
             options.append(
                 Option(found.score - (0 if offset == 0 else 2 * PENALTY), what, found.words + (0 if offset == 0 else 2))
@@ -173,7 +175,7 @@ def _roots(evidence: Evidence) -> list[Node]:
     flags, table = bank.flags
     gains = squares(bank.flag_counts - table[covered].sum(0), value @ table[active])
     options += [Option(float(g) / evidence.total - 3 * PENALTY, flag, 3.0) for flag, g in zip(flags, gains, strict=True)]
-    options.sort(key=lambda option: (-option.score, str(option.what)))
+    options.sort(key=lambda option: -option.score)
     nodes = []
     for option in options[: 2 * BEAM]:
         tokens, conditions = (option.what, ()) if isinstance(option.what, Tokens) else (ANY, (option.what,))
@@ -259,18 +261,19 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list
     options: list[Option] = []
     used: set[Condition] = {condition.inner if isinstance(condition, Unless) else condition for condition in node.conditions}
     taken = {condition.offset for condition in used if isinstance(condition, Near)}
+    sums = []
     for offset in (0, *OFFSETS):
         ids = text.shifted(offset)[at]
-        n = tally(ids, weight, bank.size + 1)
-        s = tally(ids, mass, bank.size + 1)
-        for found in token_sets(bank, n, s, gain, evidence.total, 2):
+        sums.append((tally(ids, weight, bank.size + 1), tally(ids, mass, bank.size + 1)))
+    for offset, one in zip((0, *OFFSETS), tallies(bank, sums), strict=True):
+        words = 1.0 + abs(offset)
+        for found in token_sets(bank, one, gain, evidence.total, parent, 2):
             if offset == 0:
                 options.append(Option(found.score, found.tokens, found.words))
             elif offset not in taken:
-                words = 1.0 + abs(offset)
                 options.append(Option(found.score - words * PENALTY, Near(offset, found.tokens), found.words + words))
         if negate and offset in (-1, 1):
-            for found in token_sets(bank, n, s, rest, evidence.total, 1):
+            for found in token_sets(bank, one, rest, evidence.total, parent + 3 * PENALTY, 1):
                 options.append(Option(found.score - 4 * PENALTY, Unless(Near(offset, found.tokens)), found.words + 4))
     options += _flag_options(evidence, used, at, weight, mass, gain, rest if negate else None)
     options += [
@@ -278,7 +281,7 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list
         for score, what, words in cue_conditions(evidence.bank, at, weight, value, gain, evidence.total)
     ]
     better = [option for option in options if option.score > parent]
-    return sorted(better, key=lambda option: (-option.score, str(option.what)))
+    return sorted(better, key=lambda option: -option.score)
 
 
 def _flag_options(

@@ -9,7 +9,7 @@ sets (a short list, a form, an affix, "used like") are compared with it by the s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ Doubles = NDArray[np.float64]
 Gain = Callable[[Doubles, Doubles], Doubles]
 """Reduction of the squared error from the counts and sums of candidate sets."""
 
-SEEDS = 24
+SEEDS = 16
 """How many of the most telling tokens "used like" is tried around."""
 PENALTY = 0.004
 """Share of the total squares that every further word of a label must bring."""
@@ -48,14 +48,43 @@ def tally(ids: NDArray[np.int64] | NDArray[np.int32], weight: Doubles, size: int
     return np.bincount(ids, weight, size).astype(np.float64)
 
 
-def token_sets(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float, most: int = 3) -> list[Candidate]:
-    """The best sets of each kind, best first.
+class Tally(NamedTuple):
+    """Counts and sums of a place (the token itself, or a neighbour) over the tokens under study."""
 
-    `n`, `s`: count and sum per token id, the last entry for "outside the window". Shape: (vocabulary + 1,). `total`:
-    sum of squares.
+    n: Doubles
+    """Tokens with each token id at the place; the last entry is for "outside the window". Shape: (vocabulary + 1,)."""
+    s: Doubles
+    """Sum of the activations on them. Shape: (vocabulary + 1,)."""
+    forms: Doubles
+    """The same two for each of the bank's forms. Shape: (forms, 2)."""
+
+
+def tallies(bank: Bank, places: Sequence[tuple[Doubles, Doubles]]) -> list[Tally]:
+    """Tallies from the counts and sums of several places; the forms of all are added up in one product."""
+    columns = np.stack([column for pair in places for column in pair], axis=1).astype(np.float32)
+    sums = (bank.forms.members @ columns).astype(np.float64)
+    return [Tally(n, s, sums[:, 2 * i : 2 * i + 2]) for i, (n, s) in enumerate(places)]
+
+
+def token_sets(bank: Bank, tally: Tally, gain: Gain, total: float, floor: float = 0.0, most: int = 3) -> list[Candidate]:
+    """The best sets of each kind, best first; none where not even a set of any size would score above `floor`.
+
+    `total`: sum of squares, of which scores are shares.
     """
-    found = [*_lists(bank, n, s, gain, total), *_forms(bank, n, s, gain, total), *_likes(bank, n, s, gain, total)]
-    return sorted(found, key=lambda candidate: (-candidate.score, str(candidate.tokens)))[:most]
+    if _unlimited(tally, gain) / total - PENALTY <= floor:
+        return []
+    found = [*_lists(bank, tally.n, tally.s, gain, total), *_forms(bank, tally.forms, gain, total)]
+    found += _likes(bank, tally.n, tally.s, gain, total)
+    return sorted(found, key=lambda candidate: -candidate.score)[:most]
+
+
+def _unlimited(tally: Tally, gain: Gain) -> float:
+    """What the best set of any size would bring: one of the prefixes of the tokens sorted by their mean, or of the reverse."""
+    live = np.flatnonzero(tally.n > 0)
+    n, s = tally.n[live], tally.s[live]
+    order = np.argsort(-s / n, kind="stable")
+    n, s = np.cumsum(n[order]), np.cumsum(s[order])
+    return float(max(gain(n, s).max(initial=0.0), gain(n[-1] - n, s[-1] - s).max(initial=0.0))) if len(live) else 0.0
 
 
 def _candidate(gain: float, total: float, tokens: Tokens, words: float) -> Candidate:
@@ -87,16 +116,12 @@ def _lists(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float) -> list
     return [_candidate(best, total, Tokens(((OneOf(texts),),)), len(texts))]
 
 
-def _forms(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float) -> list[Candidate]:
-    family = bank.forms
-    if not family.factors:
-        return []
-    sums = family.members @ np.stack((n, s), axis=1).astype(np.float32)
-    gains = gain(sums[:, 0].astype(np.float64), sums[:, 1].astype(np.float64))
+def _forms(bank: Bank, sums: Doubles, gain: Gain, total: float) -> list[Candidate]:
+    factors = bank.forms.factors
+    gains = gain(sums[:, 0], sums[:, 1])
     best = np.argsort(-gains, kind="stable")[:2]
     return [
-        _candidate(float(gains[i]), total, Tokens(((family.factors[i],),)), 1.0 if isinstance(family.factors[i], Form) else 3.0)
-        for i in best
+        _candidate(float(gains[i]), total, Tokens(((factors[i],),)), 1.0 if isinstance(factors[i], Form) else 3.0) for i in best
     ]
 
 

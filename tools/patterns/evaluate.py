@@ -69,7 +69,7 @@ def holds(condition: Condition, text: PatternText, at: NDArray[np.int64]) -> Mas
     if isinstance(condition, Near):
         return text.vocabulary_mask(condition.tokens)[text.shifted(condition.offset)[at]]
     if isinstance(condition, Earlier):
-        return _earlier(condition.scope, text.last_before(condition.tokens, at), text, at)
+        return reaches(condition.scope, text.last_before(condition.tokens, at), text, at)
     if isinstance(condition, Begins):
         return text.vocabulary_mask(condition.tokens)[text.ids[text.starts_of(condition.unit)[at]]]
     if isinstance(condition, Position):
@@ -94,7 +94,8 @@ def everywhere(condition: Condition, text: PatternText) -> Mask:
     return text.remember(condition, mask)
 
 
-def _earlier(scope: str | int, last: NDArray[np.int64], text: PatternText, at: NDArray[np.int64]) -> Mask:
+def reaches(scope: str | int, last: NDArray[np.int64], text: PatternText, at: NDArray[np.int64]) -> Mask:
+    """Whether the place `last` before each of the tokens `at` (or -1) lies in its scope. Shape: (at,)."""
     if isinstance(scope, int):
         return (last >= text.row_start[at]) & (at - last <= scope)
     return last >= text.starts_of(scope)[at]

@@ -126,6 +126,8 @@ class PatternText:
         if len(chosen) > 64:
             return np.flatnonzero(mask[self.ids])
         found = [order[starts[token] : starts[token + 1]] for token in chosen]
+        if len(found) == 1:
+            return found[0]
         return np.sort(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
     def last_before(self, tokens: Tokens, at: Longs) -> Longs:
