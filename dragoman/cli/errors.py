@@ -46,8 +46,8 @@ class Commands(TyperGroup):
 
 
 def say(text: str) -> None:
-    """One sentence to stderr."""
-    print(text, file=sys.stderr)
+    """One line to stderr."""
+    print(" ".join(text.split()), file=sys.stderr)
 
 
 def _line(error: Exception) -> str:
