@@ -116,13 +116,9 @@ def test_a_failed_label_is_unscored_and_its_controls_are_scored(path: Path) -> N
         good = {s.contestant: s for s in store.ledger.scores(run=run.id, feature=2, scorer="simulation.r")}
         assert good["label"].flags == ("scores the rule, not the words",) and good["label"].split == "test"
         assert good["token_lookup"].judge == "none" and not good["token_lookup"].flags
-        shuffled = [
-            s
-            for s in store.ledger.scores(run=run.id, contestant="shuffled")
-            if s.scorer == "simulation.r" and s.value is not None
-        ]
-        names = {found.id: found.feature for found in store.ledger.labels()}
-        assert shuffled and all(names[s.label] != s.feature for s in shuffled)
+        shuffled = [s for s in store.ledger.scores(run=run.id, contestant="shuffled") if s.value is not None]
+        owner = {found.id: found.feature for found in store.ledger.labels()}
+        assert len(shuffled) > 10 and all(owner[s.label] != s.feature for s in shuffled)
 
 
 @pytest.mark.slow
