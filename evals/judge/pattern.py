@@ -9,14 +9,18 @@ from numpy.typing import NDArray
 from dragoman.store.errors import ToolError
 from dragoman.store.records import Label
 from dragoman.store.tokens import TokenTable
-from dragoman.tools.patterns import PatternText, Usage, parse
+from dragoman.tools.patterns import LEVELS, PatternText, Usage, parse
 
 from . import CannotJudge
 
 Rows = Int[NDArray[np.int64], " contexts"]
 
-FIRES = 0.2
-"""Share of the train maximum above which a feature fires."""
+PROBABILITY = {"faintly": 0.35, "weakly": 0.75, "moderately": 0.9, "strongly": 0.97, "fully": 0.99}
+"""How likely a token fires (above 0.2 of the train maximum) of which a pattern states this strength, as a round
+figure. Measured on
+train tokens of a draft organism, in the mean over 60 induced labels: .39, .76, .92, .98, .99."""
+_LEVELS = np.array([0.0, *(LEVELS[name] for name in PROBABILITY)], np.float32)
+_SILENT = np.log1p(-np.array([0.0, *PROBABILITY.values()]))
 
 
 class PatternJudge:
@@ -37,22 +41,17 @@ class PatternJudge:
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
     def detect(self, label: Label, tokens: TokenTable, rows: Rows) -> Float[NDArray[np.float32], " contexts"]:
-        """Probability from the strongest stated strength in the context. Raises CannotJudge.
+        """Probability that at least one token fires. Raises CannotJudge.
 
-        A strength s is read as the probability s / (s + 0.2): one half where it equals the firing threshold, so that
-        "faintly" (0.1) means
-        that it more likely does not fire, and "weakly" (0.3) that it does. A hundredth of what is left is added for
-        further tokens that match, which
-        orders contexts of equal peak and never crosses one half.
+        Each strength stands for the probability that a token fires (`PROBABILITY`), and tokens are taken as
+        independent: so a single token
+        that fires "faintly" does not make a context fire, but two do.
         """
         strength = self._strength(label, tokens)
-        peak = np.zeros(len(rows), np.float32)
-        mass = np.zeros(len(rows), np.float32)
-        for place, row in enumerate(rows):
-            window = strength[tokens.starts[row] : tokens.starts[row + 1]]
-            peak[place], mass[place] = window.max(initial=0.0), window.sum()
-        probability = peak / (peak + FIRES)
-        return (probability + 0.01 * (1 - probability) * mass / (mass + 1)).astype(np.float32)
+        place = np.argmin(np.abs(strength[:, None] - _LEVELS), axis=1)
+        silent = np.concatenate(([0.0], np.cumsum(_SILENT[place])))
+        asked = np.asarray(rows, np.int64)
+        return -np.expm1(silent[tokens.starts[asked + 1]] - silent[tokens.starts[asked]]).astype(np.float32)
 
     def _strength(self, label: Label, tokens: TokenTable) -> NDArray[np.float32]:
         if label.pattern is None:

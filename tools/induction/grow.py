@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.tools.patterns.evaluate import holds, where
-from dragoman.tools.patterns.language import ANY, Clause, Condition, Form, Near, OneOf, Tokens, Unless
+from dragoman.tools.patterns.language import ANY, Clause, Condition, Form, Like, Near, OneOf, Tokens, Unless
 from dragoman.tools.patterns.usage import Usage
 
 from .bank import Bank
@@ -225,25 +225,31 @@ def _best_split(evidence: Evidence, node: Node) -> Node | None:
 def _narrow(evidence: Evidence, node: Node, option: Option) -> Node:
     text = evidence.bank.text
     if isinstance(option.what, Tokens):
-        at = node.at[text.vocabulary_mask(option.what)[text.ids[node.at]]]
         tokens = intersect(node.tokens, option.what, text.usage)
+        at = node.at[text.vocabulary_mask(tokens)[text.ids[node.at]]]
         return _node(evidence, tokens, node.conditions, at, node.words + option.words)
     at = node.at[holds(option.what, text, node.at)]
     return _node(evidence, node.tokens, (*node.conditions, option.what), at, node.words + option.words)
 
 
 def intersect(tokens: Tokens, other: Tokens, usage: Usage) -> Tokens:
-    """Tokens in both sets, each of a single term; a list is cut to those of its tokens that are in the other set."""
+    """Tokens in both sets, each of a single term; a list is cut to those of its tokens that are mostly in the other set."""
     factors = tuple(dict.fromkeys(factor for factor in (*tokens.terms[0], *other.terms[0]) if factor != Form("any")))
     listed = next((factor for factor in reversed(factors) if isinstance(factor, OneOf)), None)
     if listed is None:
         return Tokens((factors or (Form("any"),),))
-    mask = usage.members(Tokens((tuple(factor for factor in factors if factor is not listed),)))
-    seen = {text: [mask[token] for token in usage.ids_of.get(text, []) if usage.counts[token]] for text in listed.texts}
-    if any(any(inside) != all(inside) for inside in seen.values()):
-        return Tokens((factors,))
-    kept = tuple(text for text in listed.texts if any(seen[text]))
-    return Tokens(((OneOf(kept),),)) if kept else Tokens((factors,))
+    mask = usage.members(Tokens((tuple(factor for factor in factors if factor is not listed) or (Form("any"),),)))
+    kept = []
+    for text in listed.texts:
+        ids = np.array(usage.ids_of.get(text, []), np.int64)
+        if usage.counts[ids][mask[ids]].sum() * 2 > usage.counts[ids].sum():
+            kept.append(text)
+    return Tokens(((OneOf(tuple(kept) or listed.texts),),))
+
+
+def _both_like(tokens: Tokens, other: Tokens) -> bool:
+    """Whether both sets say "used like": the two together would read badly."""
+    return all(any(isinstance(factor, Like) for factor in one.terms[0]) for one in (tokens, other))
 
 
 def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list[Option]:
@@ -269,7 +275,8 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list
         words = 1.0 + abs(offset)
         for found in token_sets(bank, one, gain, evidence.total, parent, 2):
             if offset == 0:
-                options.append(Option(found.score, found.tokens, found.words))
+                if not _both_like(node.tokens, found.tokens):
+                    options.append(Option(found.score, found.tokens, found.words))
             elif offset not in taken:
                 options.append(Option(found.score - words * PENALTY, Near(offset, found.tokens), found.words + words))
         if negate and offset in (-1, 1):

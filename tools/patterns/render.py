@@ -64,7 +64,8 @@ def render(pattern: Pattern) -> str:
     parts = []
     for level, group in groupby(wide, key=lambda clause: clause.level):
         phrases = [clause_phrase(clause) + _more(clause, narrower) for clause in group]
-        parts.append(f"{ADVERBS[level]} on {_listed(phrases, 'and on')}")
+        phrases[1:] = [f"on {phrase}" for phrase in phrases[1:]]
+        parts.append(f"{ADVERBS[level]} on {_listed(phrases, 'and')}")
     return "Fires " + "; ".join(parts) + "."
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from dragoman.evals.judge import CannotJudge
-from dragoman.evals.judge.pattern import PatternJudge
+from dragoman.evals.judge.pattern import PROBABILITY, PatternJudge
 from dragoman.store.features import Store
 from dragoman.store.records import Label
-from dragoman.tools.patterns import Usage, learn_usage
+from dragoman.tools.patterns import LEVELS, Usage, learn_usage
 
 
 @pytest.fixture
@@ -35,16 +35,17 @@ def test_simulation_follows_the_rows_asked_for(synthetic_store: Store, usage: Us
     assert len(set(predicted.tolist())) > 1
 
 
-def test_detection_says_fires_above_the_firing_threshold_only(synthetic_store: Store, usage: Usage) -> None:
+def test_detection_is_the_probability_that_a_matching_token_fires(synthetic_store: Store, usage: Usage) -> None:
     tokens = synthetic_store.tokens("test")
     rows = np.arange(tokens.n_contexts, dtype=np.int64)
-    holds = np.array(["park" in [text.strip() for text in tokens.strings(int(row))] for row in rows])
-    assert 0 < holds.sum() < len(rows)
+    count = np.array([sum(text.strip() == "park" for text in tokens.strings(int(row))) for row in rows])
+    assert {0, 1, 2} <= set(count.tolist())
     judge = PatternJudge(usage)
-    for level, fires in {"faintly": False, "weakly": True, "fully": True}.items():
-        probability = judge.detect(label(f'{level}: "park"'), tokens, rows)
-        assert ((probability > 0.5) == (holds & fires)).all()
-        assert (probability[~holds] == 0).all() and (probability[holds] > 0).all() and (probability < 1).all()
+    for level, probability in PROBABILITY.items():
+        found = judge.detect(label(f'{level}: "park"'), tokens, rows[::-1])[::-1]
+        np.testing.assert_allclose(found, 1 - (1 - probability) ** count, atol=1e-6)
+        assert ((found > 0.5) == (count >= (2 if level == "faintly" else 1))).all()
+    assert list(PROBABILITY) == list(LEVELS)
 
 
 def test_a_label_in_words_only_is_refused_with_the_reason(synthetic_store: Store, usage: Usage) -> None:
