@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
@@ -38,7 +39,7 @@ def query(store: Store, sql: str) -> Any:
 
 
 def write_texts(file: Path, count: int = 150) -> Path:
-    words = "the cat sat on the mat and the dog ran to the park with a red ball".split()
+    words = ["the", "cat", "sat", "on", "mat", "and", "dog", "ran", "to", "park", "with", "a", "red", "ball"]
     generator = np.random.default_rng(0)
     texts = [" ".join(generator.choice(words, generator.integers(3, 40))) + f" {n}." for n in range(count)]
     file.write_text(json.dumps([*texts, texts[0]]))
@@ -115,8 +116,7 @@ class Killed(BaseException):
 
 
 def test_an_interrupted_harvest_goes_on(settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dragoman.tools import harvest as module
-
+    module: Any = importlib.import_module("dragoman.tools.harvest")
     harvest(tmp_path / "whole", **settings)
     cut, calls = module.cut, 0
 
