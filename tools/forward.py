@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .dictionaries import Dictionary, SparseCodes
+from .dictionaries import Dictionary, SparseCodes, encode_in_chunks
 from .shards import Fit, ShardWriter
 from .source import padded
 from .subject import Subject
@@ -76,7 +76,7 @@ class ForwardPass:
     def encode(self, dictionary: Dictionary, x: Tensor) -> SparseCodes:
         """Sparse activations of some tokens."""
         start = time.perf_counter()
-        codes = dictionary.encode_sparse(x)
+        codes = encode_in_chunks(dictionary, x)
         self._wait()
         self.clock.encode += time.perf_counter() - start
         return codes

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from .dictionaries import Dictionary
+from .dictionaries import Dictionary, encode_in_chunks
 from .subject import Subject
 
 
@@ -73,7 +73,7 @@ class SubjectSource:
             batch = padded(rows, self.subject.bos_id if self.prepend_bos else None)
             hook = self.dictionary.facts.hook_in
             x = self.subject.capture(torch.from_numpy(batch.ids), [hook])[hook]
-            codes = self.dictionary.encode_sparse(x.flatten(0, 1)[torch.from_numpy(batch.flat).to(x.device)])
+            codes = encode_in_chunks(self.dictionary, x.flatten(0, 1)[torch.from_numpy(batch.flat).to(x.device)])
             token = codes.token.cpu().numpy()
             parts.append(
                 SparseActivations(

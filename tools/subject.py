@@ -24,9 +24,7 @@ from dragoman.store.records import SubjectInfo
 from .families import Family, family_of
 from .fingerprint import files_hash, tensors_hash
 from .hooks import HookPoint, parse_hook_point
-
-_SMALL = 2_000_000_000
-"""On CUDA, models of at most this many parameters run in float32, larger ones in the dtype of their files."""
+from .loading import choose_device, choose_dtype, load_model, locate, weight_files
 
 
 class Tokens(NamedTuple):
@@ -73,14 +71,15 @@ class Subject:
         Args:
             path_or_hub_id: folder with config.json, weights and tokenizer.json, or a hub id such as `EleutherAI/pythia-70m`.
             device: `cuda`, `mps`, `cpu` or `cuda:1` …; by default the first of these that exists.
-            dtype: `float32`, `bfloat16` or `float16`; by default float32, except on CUDA for more than 2 billion parameters.
+            dtype: `float32`, `bfloat16` or `float16`; by default float32, except on CUDA for models of more than 4 GB.
 
         Raises:
             UserError: nothing is there, the hub cannot be reached, the files are corrupt, or the architecture is not supported.
         """
         name = str(path_or_hub_id)
-        folder = _locate(name)
-        return _load(name, folder, _device(device), _dtype(dtype))
+        folder = locate(name)
+        model, tokenizer = load_model(name, folder, choose_device(device), choose_dtype(dtype))
+        return cls(model, tokenizer, name, folder)
 
     # What it is
 
@@ -88,7 +87,7 @@ class Subject:
     def info(self) -> SubjectInfo:
         """What the store keeps about the model, with the hashes of its weights and tokenizer."""
         config = self.text_config
-        weights = files_hash(_weight_files(self.folder)) if self.folder else tensors_hash(self.model.state_dict())
+        weights = files_hash(weight_files(self.folder)) if self.folder else tensors_hash(self.model.state_dict())
         tokenizer = tensors_hash({"tokenizer": self.tokenizer.backend_tokenizer.to_str()})
         return SubjectInfo(
             name=self.name,
@@ -326,91 +325,3 @@ def _normalized(x: Tensor, norm: nn.Module, centred: bool) -> Tensor:
     if centred:
         x = x - x.mean(-1, keepdim=True)
     return x / (x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt()
-
-
-# Loading
-
-
-def _locate(name: str) -> Path:
-    """The folder of the model's files, downloaded if it is a hub id."""
-    folder = Path(name)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise UserError(f"{name} holds no config.json: give a folder written by `save_pretrained`, or a hub id.")
-        return folder
-    if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise UserError(f"There is no model folder {name}.")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    patterns = ["*.json", "*.safetensors", "tokenizer*", "*.model"]
-    try:
-        with contextlib.suppress(LocalEntryNotFoundError):
-            return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
-        return Path(snapshot_download(name, allow_patterns=patterns))
-    except GatedRepoError:
-        raise UserError(f"{name} is gated on the hub: accept its terms there and set HF_TOKEN.") from None
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(
-            f"There is no folder {name}, and the hub gave no model of that name ({type(error).__name__}): "
-            "check the name and the connection, or give a folder."
-        ) from None
-
-
-def _load(name: str, folder: Path, device: torch.device, dtype: torch.dtype | None) -> Subject:
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        config = AutoConfig.from_pretrained(folder)
-        family_of(config.model_type)
-        _weight_files(folder)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype or _default_dtype(folder, device), use_safetensors=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(
-            f"The model in {name} cannot be loaded ({_first_line(error)}): check or download its files again."
-        ) from None
-    return Subject(model.to(device), tokenizer, name, folder)
-
-
-def _default_dtype(folder: Path, device: torch.device) -> torch.dtype | str:
-    """float32, except on CUDA for models too big for it."""
-    size = sum(f.stat().st_size for f in _weight_files(folder))
-    return "auto" if device.type == "cuda" and size > 2 * _SMALL else torch.float32
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise UserError(f"{folder} holds no *.safetensors file: save the model with `save_pretrained` first.")
-    return files
-
-
-def _device(device: str | None) -> torch.device:
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise UserError(f"Device {device!r} cannot be used here ({_first_line(error)}): try --device cpu.") from None
-    return chosen
-
-
-def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
-    if isinstance(dtype, str):
-        chosen = getattr(torch, dtype, None)
-        if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
-            raise UserError(f"Unknown dtype {dtype!r}: use float32, bfloat16 or float16.")
-        return chosen
-    return dtype
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]

@@ -108,6 +108,20 @@ class Dictionary(Protocol):
         ...
 
 
+DENSE = 1 << 26
+"""Pre-activations held in memory at a time, 256 MB in float32."""
+
+
+def encode_in_chunks(dictionary: Dictionary, x: Float[Tensor, "tokens d_in"]) -> SparseCodes:
+    """`encode_sparse` on as many tokens at a time as memory allows, however wide the dictionary is."""
+    step = max(1, DENSE // dictionary.width)
+    if len(x) <= step:
+        return dictionary.encode_sparse(x)
+    parts = [dictionary.encode_sparse(part) for part in x.split(step)]
+    token = torch.cat([part.token + n * step for n, part in enumerate(parts)])
+    return SparseCodes(token, torch.cat([part.feature for part in parts]), torch.cat([part.value for part in parts]))
+
+
 def sparse(codes: Float[Tensor, "tokens width"]) -> SparseCodes:
     """Coordinates of the entries above zero."""
     token, feature = torch.nonzero(codes > 0, as_tuple=True)

@@ -2,7 +2,7 @@
 
 On a CPU, for each row:
 
-1. The row is cut into blocks; the k-th largest of the blocks' maxima is a bound, since k blocks hold an entry at least that large.
+1. The row is cut into blocks; the k-th largest of the blocks' maxima is a bound: k blocks hold an entry at least that large.
 2. Blocks whose maximum reaches the bound are gathered, a few more than k; their entries that reach it are the candidates.
 3. Where there are more than k candidates, the smallest go.
 
