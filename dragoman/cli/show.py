@@ -73,7 +73,7 @@ def page(store: Opened, feature: Feature, material: Material, examples: int, out
     parts.append(
         Text(
             f"{', '.join(kinds)}; active on {stats.density:.3%} of train tokens, "
-            f" fires (above {stats.threshold:.3g}) on {stats.firing_density:.3%} and in {stats.firing_contexts} contexts; "
+            f"fires (above {stats.threshold:.3g}) on {stats.firing_density:.3%} and in {stats.firing_contexts} contexts; "
             f"max {stats.max:.3g}, mean {stats.mean:.3g}",
             style="dim",
         )
@@ -151,7 +151,7 @@ def excerpted(example: Example, largest: float, predicted: Sequence[float] | Non
 
     from dragoman.evals.report.highlight import excerpt, readable
 
-    start, end = excerpt(example.values, predicted)
+    start, end = excerpt(example.context.strings, example.values, predicted)
     line = Text("  … " if start else "  ", no_wrap=True, overflow="ellipsis")
     for at in range(start, end):
         share = min(1.0, example.values[at] / largest) if largest else 0.0

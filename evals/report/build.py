@@ -30,7 +30,7 @@ from .material import Material
 from .plots import COLOURS, Axis, Dot, Group, distributions, histogram, scatter
 from .sections import Cell, Page, cell, section
 
-SECTIONS = 2000
+SECTIONS = 1000
 """More features than this get no section of their own."""
 TABLE = ("simulation.r", "detection.auroc", "detection.balanced_accuracy")
 """Scorers shown in the table of all features."""

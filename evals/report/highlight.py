@@ -7,12 +7,18 @@ from html import escape
 
 from markupsafe import Markup
 
-REACH = 24
+REACH = 20
 """Tokens shown on either side of the strongest one."""
+CHARACTERS = 70
+"""Where tokens are short, as many more are shown as make about so many characters on either side."""
+FAINT = 0.05
+"""Activations below this share of the train maximum stay plain text, so that dense features can be read."""
 
 
-def excerpt(values: Sequence[float], predicted: Sequence[float] | None, reach: int = REACH) -> tuple[int, int]:
+def excerpt(strings: Sequence[str], values: Sequence[float], predicted: Sequence[float] | None) -> tuple[int, int]:
     """First and end token of the part to show: around the strongest activation, else the strongest prediction, else the start."""
+    length = sum(map(len, strings)) / max(1, len(strings))
+    reach = max(REACH, round(CHARACTERS / max(length, 1.0)))
     weights = values if any(values) else (predicted or values)
     middle = max(range(len(weights)), key=weights.__getitem__) if any(weights) else 0
     start = max(0, min(middle - reach, len(values) - 2 * reach - 1))
@@ -25,18 +31,17 @@ def highlight(
     largest: float,
     threshold: float,
     predicted: Sequence[float] | None = None,
-    reach: int = REACH,
 ) -> Markup:
     """The excerpt as HTML. `largest` is the train maximum; `predicted` are shares of it.
 
-    A coloured token says its exact value on hover. Silent tokens that the label does not predict stay plain text.
+    A coloured token says its exact value on hover. Silent and faint tokens that the label does not predict stay plain text.
     """
-    start, end = excerpt(values, predicted, reach)
+    start, end = excerpt(strings, values, predicted)
     parts = ["<q>… </q>" if start else ""]
     plain: list[str] = []
     for at in range(start, end):
         value, guess = values[at], predicted[at] if predicted is not None else 0.0
-        if value <= 0 and guess <= 0:
+        if value <= FAINT * largest and guess <= 0:
             plain.append(strings[at])
             continue
         parts.append(visible("".join(plain)))

@@ -130,14 +130,19 @@ def test_highlighting_keeps_the_text_and_says_the_values() -> None:
 
 
 def test_long_examples_are_cut_around_the_peak() -> None:
-    values = [0.0] * 200
+    strings, values = [f"t{i} " for i in range(200)], [0.0] * 200
     values[150] = 1.0
-    start, end = excerpt(values, None, 20)
-    assert (start, end) == (130, 171)
-    assert excerpt([0.0] * 200, None, 20) == (0, 41)
-    assert excerpt([0.0] * 100 + [0.0], [0.0] * 100 + [0.5], 20) == (60, 101)
-    page = str(highlight([f"t{i} " for i in range(200)], values, 1.0, 0.2, reach=20))
+    assert excerpt(strings, values, None) == (130, 171)
+    assert excerpt(strings, [0.0] * 200, None) == (0, 41)
+    assert excerpt(strings[:101], [0.0] * 101, [0.0] * 100 + [0.5]) == (60, 101)
+    assert excerpt(["c"] * 200, values, None) == (59, 200), "single characters: as many as can be read"
+    page = str(highlight(strings, values, 1.0, 0.2))
     assert page.startswith("<q>… </q>") and page.endswith("<q> …</q>") and "t130" in page and "t129" not in page
+
+
+def test_faint_tokens_stay_plain_unless_the_label_predicts_them() -> None:
+    assert str(highlight(["a", "b"], [0.04, 1.0], 1.0, 0.2)).startswith("a<b class=f")
+    assert str(highlight(["a", "b"], [0.04, 1.0], 1.0, 0.2, [0.3, 0.0])).startswith("<b class=wp")
 
 
 def test_plots_name_their_axes_and_say_n() -> None:
