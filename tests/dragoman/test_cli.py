@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.config import defaults
+from dragoman.config import Commands, defaults
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from tests.support.synthetic import make_store
@@ -80,7 +80,7 @@ def test_features_may_be_named_in_every_way(path: Path) -> None:
 
 
 def test_flag_over_environment_over_file_over_default(path: Path, tmp_path: Path) -> None:
-    commands = {"label": frozenset({"seed", "workers"}), "organism": {"build": frozenset({"seed"})}}
+    commands: Commands = {"label": frozenset({"seed", "workers"}), "organism": {"build": frozenset({"seed"})}}
     (tmp_path / "dragoman.toml").write_text("workers = 3\nseed = 1\n[label]\nseed = 2\n[organism.build]\nseed = 4\n")
     assert defaults(commands, {}, tmp_path) == {"label": {"workers": 3, "seed": 2}, "organism": {"build": {"seed": 4}}}
     found = defaults(commands, {"DRAGOMAN_SEED": "9", "DRAGOMAN_OTHER": "x"}, tmp_path)
