@@ -6,7 +6,7 @@ sorts pairs of plain integers several times faster than five columns, within a b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float32, Int32, Int64, UInt8, UInt16, UInt32
 
 from .records import SPLITS
+from .streams import streamed
 
 BLOCK_ROWS = 1_000_000
 _KEYS = pa.schema({"first": pa.uint64(), "second": pa.uint64()})
@@ -62,7 +63,7 @@ class Block:
 
 
 def sorted_blocks(
-    shards: Sequence[Path], corpus: Corpus, *, memory_limit: str, threads: int | None, spill: Path, rows: int = BLOCK_ROWS
+    shards: Sequence[Path], corpus: Corpus, *, memory_limit: str, threads: int | None, spill: Path, rows: int | None = None
 ) -> Iterator[Block]:
     """The activations of all shards in the store's order, about `rows` at a time, cut only between features.
 
@@ -71,19 +72,25 @@ def sorted_blocks(
     with duckdb.connect(config={"memory_limit": memory_limit, "temp_directory": str(spill)}) as connection:
         if threads is not None:
             connection.execute(f"SET threads = {int(threads)}")
-        connection.register("packed", pa.RecordBatchReader.from_batches(_KEYS, _packed(shards, corpus)))
-        held: list[pa.RecordBatch] = []
-        for batch in connection.sql("SELECT first, second FROM packed ORDER BY first, second").to_arrow_reader(rows):
-            feature = batch.column(0).to_numpy() >> np.uint64(33)
-            cut = int(np.searchsorted(feature, feature[-1]))  # where the last feature begins
-            whole = bool(held) and int(held[-1].column(0)[-1].as_py()) >> 33 != int(feature[0])
-            if sum(map(len, held)) + cut >= rows and (cut or whole):
-                yield _unpacked([*held, batch.slice(0, cut)])
-                held = [batch.slice(cut)]
-            else:
-                held.append(batch)
-        if held:
-            yield _unpacked(held)
+        with streamed(connection, "packed", _KEYS, _packed(shards, corpus)):
+            batches = connection.sql("SELECT first, second FROM packed ORDER BY first, second").to_arrow_reader(rows or BLOCK_ROWS)
+            yield from _whole_features(batches, rows or BLOCK_ROWS)
+
+
+def _whole_features(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[Block]:
+    """Sorted batches put together until they hold about `rows` rows of whole features."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        feature = batch.column(0).to_numpy() >> np.uint64(33)
+        cut = int(np.searchsorted(feature, feature[-1]))  # where the last feature begins
+        whole = bool(held) and int(held[-1].column(0)[-1].as_py()) >> 33 != int(feature[0])
+        if sum(map(len, held)) + cut >= rows and (cut or whole):
+            yield _unpacked([*held, batch.slice(0, cut)])
+            held = [batch.slice(cut)]
+        else:
+            held.append(batch)
+    if held:
+        yield _unpacked(held)
 
 
 def _packed(shards: Sequence[Path], corpus: Corpus) -> Iterator[pa.RecordBatch]:

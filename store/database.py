@@ -37,7 +37,7 @@ def create_features(path: Path, *, memory_limit: str, threads: int | None, spill
 def open_features(path: Path) -> duckdb.DuckDBPyConnection:
     """The sealed features database, read-only; any number of processes may have it open."""
     try:
-        return duckdb.connect(str(path), read_only=True, config={"memory_limit": "4GB"})
+        return duckdb.connect(str(path), read_only=True)
     except duckdb.IOException as error:
         if "lock" in str(error).lower():
             raise UserError(f"Another process is writing {path}: wait until it has ended, then run this again.") from error

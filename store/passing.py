@@ -16,7 +16,7 @@ from .sampling import kept_rows
 from .statistics import Statistics
 
 _SPLIT = pa.dictionary(pa.int8(), pa.string())
-_ROWS = pa.schema({"feature": pa.uint32(), "split": _SPLIT, "context": pa.uint32(), "position": pa.uint16(), "value": pa.float32()})
+ROWS = pa.schema({"feature": pa.uint32(), "split": _SPLIT, "context": pa.uint32(), "position": pa.uint16(), "value": pa.float32()})
 _LEFT_OUT = pa.schema({"feature": pa.uint32(), "split": _SPLIT, "context": pa.uint32()})
 
 
@@ -35,11 +35,8 @@ class Sealing:
         """Active contexts whose rows are left out: feature, split, context."""
         self._width, self._max_per_feature = width, max_per_feature
 
-    def rows(self, blocks: Iterable[Block]) -> pa.RecordBatchReader:
-        """The rows to store; the pass runs as they are read. Raises `ValueError` for a feature that no dictionary has."""
-        return pa.RecordBatchReader.from_batches(_ROWS, self._pass(blocks))
-
-    def _pass(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
+    def rows(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
+        """The rows to store, of schema ROWS; the pass runs as they are read. Raises `ValueError` for a feature that no dictionary has."""
         with pq.ParquetWriter(self.left_out, _LEFT_OUT) as left_out:
             for block in blocks:
                 if int(block.feature[-1]) >= self._width:
@@ -49,7 +46,7 @@ class Sealing:
                 if self._max_per_feature is not None:
                     block = self._sample(block, self._max_per_feature, left_out)
                 self.kept += len(block)
-                yield pa.record_batch([block.feature, _names(block.split), block.context, block.position, block.value], schema=_ROWS)
+                yield pa.record_batch([block.feature, _names(block.split), block.context, block.position, block.value], schema=ROWS)
 
     def _sample(self, block: Block, max_per_feature: int, left_out: pq.ParquetWriter) -> Block:
         keep = kept_rows(block, max_per_feature)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from .database import create_features
 from .disk import disk_errors, sync_folder
 from .manifest import BUILD, FEATURES, Manifest, version, write_manifest
 from .records import SPLITS, DictionaryInfo, SubjectInfo
-from .passing import Sealing
+from .streams import streamed
+from .passing import ROWS, Sealing
 
 _WORK = "features.duckdb.partial"
 
@@ -160,11 +161,10 @@ def _copy_corpus(connection: duckdb.DuckDBPyConnection, build: Path) -> Corpus:
     return Corpus(starts, np.asarray(read["document"], np.int32), np.asarray(read["split"], np.uint8), ids)
 
 
-def _copy_activations(connection: duckdb.DuckDBPyConnection, rows: pa.RecordBatchReader) -> None:
+def _copy_activations(connection: duckdb.DuckDBPyConnection, rows: Iterator[pa.RecordBatch]) -> None:
     """Fill activation with rows that are already in order; statistics are computed while DuckDB compresses."""
-    connection.register("incoming", rows)
-    connection.execute("INSERT INTO activation SELECT feature, split::split, context, position, value FROM incoming")
-    connection.unregister("incoming")
+    with streamed(connection, "incoming", ROWS, rows):
+        connection.execute("INSERT INTO activation SELECT feature, split::split, context, position, value FROM incoming")
 
 
 def _copy_statistics(connection: duckdb.DuckDBPyConnection, sealing: Sealing, dictionaries: Sequence[DictionaryInfo]) -> None:
