@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -63,6 +65,17 @@ def open_ledger(path: Path) -> sqlite3.Connection:
             ) from error
         raise
     return connection
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C during a query comes out as `KeyboardInterrupt`; DuckDB turns it into a RuntimeError of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error) is RuntimeError and "interrupted" in str(error):
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _migrate_ledger(connection: sqlite3.Connection, path: Path) -> None:

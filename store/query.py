@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from . import ledger as ledger_module
+from .database import interruptible
 from .display import table_html, table_text
 from .errors import UserError
 
@@ -113,7 +114,8 @@ def _bounded(connection: duckdb.DuckDBPyConnection, query: str, max_rows: int, m
     timer.daemon = True
     timer.start()
     try:
-        table = connection.sql(f"SELECT * FROM ({query.strip().rstrip(';')}\n) LIMIT {max_rows + 1}").to_arrow_table()
+        with interruptible():
+            table = connection.sql(f"SELECT * FROM ({query.strip().rstrip(';')}\n) LIMIT {max_rows + 1}").to_arrow_table()
     except duckdb.InterruptException as error:
         raise UserError(
             f"The query took longer than {max_seconds:g} seconds: narrow it down, for example to one feature."

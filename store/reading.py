@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32, Int64
 
+from .database import interruptible
 from .errors import UserError
 from .records import SPLITS, Context, DictionaryInfo, FeatureKey, RelatedFeature, Split, TokenValue
 from .tokens import ContextIndex, TokenTable, contributions
@@ -26,15 +27,18 @@ class Database:
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
-        return list(self._cursor().execute(query, list(parameters)).fetchall())
+        with interruptible():
+            return list(self._cursor().execute(query, list(parameters)).fetchall())
 
     def columns(self, query: str, parameters: Sequence[Any] = ()) -> dict[str, np.ndarray]:
         """All columns of a query as NumPy arrays; no value may be null."""
-        return dict(self._cursor().execute(query, list(parameters)).fetchnumpy())
+        with interruptible():
+            return dict(self._cursor().execute(query, list(parameters)).fetchnumpy())
 
     def table(self, query: str) -> pa.Table:
         """The result of a query as an Arrow table."""
-        return self._cursor().sql(query).to_arrow_table()
+        with interruptible():
+            return self._cursor().sql(query).to_arrow_table()
 
     def close(self) -> None:
         """Close the file."""

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .blocks import Corpus, sorted_blocks
-from .database import create_features
+from .database import create_features, interruptible
 from .disk import disk_errors, sync_folder
 from .manifest import BUILD, FEATURES, Manifest, version, write_manifest
 from .records import SPLITS, DictionaryInfo, SubjectInfo
@@ -66,7 +66,7 @@ def seal(
     folder = Path(folder)
     build = folder / BUILD
     width = sum(dictionary.width for dictionary in dictionaries)
-    with disk_errors("sealing the store", folder):
+    with interruptible(), disk_errors("sealing the store", folder):
         _clear(build)
         connection = create_features(build / _WORK, memory_limit=memory_limit, threads=threads, spill=build / "spill")
         try:

@@ -23,15 +23,12 @@ def streamed(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema
         if errors:
             raise errors[0] from None
         raise
-    finally:
-        connection.unregister(name)
+    connection.unregister(name)  # not after an error: an open result forbids it, and the connection is closed then anyway
 
 
 def _watched(batches: Iterator[pa.RecordBatch], errors: list[BaseException]) -> Iterator[pa.RecordBatch]:
     try:
         yield from batches
-    except GeneratorExit:
-        raise
-    except BaseException as error:
+    except (Exception, KeyboardInterrupt) as error:
         errors.append(error)
         raise

@@ -22,6 +22,7 @@ import pytest
 from dragoman.store.features import Store
 from dragoman.store.records import SPLITS
 from dragoman.store.seal import seal
+from tests.support.bulk import seal_bulk, write_bulk
 from tests.support.synthetic import WORDS, Rows, dictionary, make_rows, seal_shards, subject, write_shards
 
 ROOT = Path(__file__).parents[2]
@@ -203,15 +204,19 @@ def test_leftovers_in_the_build_folder_do_no_harm(tmp_path: Path) -> None:
     Store.open(tmp_path).close()
 
 
-def test_an_interrupt_comes_out_as_itself(tmp_path: Path) -> None:
-    write_shards(tmp_path, make_rows(documents=100, rate=0.2))
+@pytest.mark.parametrize("delay", [0.0, 0.3])
+def test_an_interrupt_comes_out_as_itself(tmp_path: Path, delay: float) -> None:
+    write_bulk(tmp_path, activations=1_500_000, features=256, active=16)
+    steps: list[str] = []
 
     def interrupt(step: str) -> None:
+        steps.append(step)
         if step == "sorting activations":
-            threading.Timer(0.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     with pytest.raises(KeyboardInterrupt):
-        seal_shards(tmp_path, progress=interrupt)
+        seal_bulk(tmp_path, 256, progress=interrupt)
         time.sleep(5)
-    seal_shards(tmp_path)
+    assert not (tmp_path / "manifest.json").exists(), "interrupted too late to show anything"
+    seal_bulk(tmp_path, 256)
     Store.open(tmp_path).close()

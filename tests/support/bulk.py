@@ -7,12 +7,16 @@ feature's own scale; so features differ in density and values fill all bits of t
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dragoman.store.manifest import Manifest
+from dragoman.store.seal import seal
 from dragoman.store.splits import document_hash, split_of
+from tests.support.synthetic import dictionary, subject
 
 WINDOW = 128
 WINDOWS = 3
@@ -48,6 +52,12 @@ def write_bulk(path: Path, *, activations: int, features: int, active: int, seed
         pq.write_table(pa.table(table), build / f"activations-{shard:05d}.parquet", compression="none", use_dictionary=False)
         written += len(feature)
     return written
+
+
+def seal_bulk(path: Path, features: int, **sealing: Any) -> Manifest:
+    """Seal what `write_bulk` wrote."""
+    words = [f" w{i}" for i in range(VOCABULARY)]
+    return seal(path, subject=subject(), dictionaries=[dictionary(features)], vocabulary=words, plan={"text": "bulk"}, **sealing)
 
 
 def _write_text(build: Path, shard: int, contexts: np.ndarray, random: np.random.Generator) -> None:
