@@ -1,7 +1,8 @@
 """Activations in the store's order, in blocks of whole features, and the corpus as flat arrays beside them.
 
-A row is packed into two 64-bit numbers that sort as the store's order asks: feature, split, value descending; context, position. DuckDB
-sorts pairs of plain integers several times faster than five columns, within a bound of memory, and what comes out is unpacked again.
+A row is packed into two 64-bit numbers that sort as the store's order asks: feature, split, value descending; context,
+position. DuckDB sorts pairs of plain integers several times faster than five columns, within a bound of memory, and what
+comes out is unpacked again.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ def sorted_blocks(
         if threads is not None:
             connection.execute(f"SET threads = {int(threads)}")
         with streamed(connection, "packed", _KEYS, _packed(shards, corpus)):
-            batches = connection.sql("SELECT first, second FROM packed ORDER BY first, second").to_arrow_reader(rows or BLOCK_ROWS)
+            batches = connection.sql("SELECT first, second FROM packed ORDER BY first, second").to_arrow_reader(
+                rows or BLOCK_ROWS
+            )
             yield from _whole_features(batches, rows or BLOCK_ROWS)
 
 

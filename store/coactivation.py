@@ -1,7 +1,7 @@
 """Which features fire on the same train tokens, counted on a fixed sample of train tokens so that the work stays bounded.
 
-The sample is drawn by a hash of the token's place in the corpus; its expected size is the largest that keeps the rows under MAX_ROWS and
-the pairs under MAX_PAIRS, and it is recorded in the store. On small corpora it is all train tokens.
+The sample is drawn by a hash of the token's place in the corpus; its expected size is the largest that keeps the rows under
+MAX_ROWS and the pairs under MAX_PAIRS, and it is recorded in the store. On small corpora it is all train tokens.
 """
 
 from __future__ import annotations

@@ -14,11 +14,15 @@ import duckdb
 from .errors import UserError
 
 ROW_GROUP = 491_520
-"""Rows a row group of DuckDB; four times its default, because columns then fill their blocks: 6 bytes an activation instead of 7."""
+"""Rows a row group of DuckDB;
+four times its default, because columns then fill their blocks: 6 bytes an activation instead of 7.
+"""
 
 
 def create_features(path: Path, *, memory_limit: str, threads: int | None, spill: Path) -> duckdb.DuckDBPyConnection:
-    """A new features database at `path`, its tables made, set as the connection's default; sorting is bounded by `memory_limit`."""
+    """A new features database at `path`, its tables made, set as the connection's default;
+    sorting is bounded by `memory_limit`.
+    """
     connection = duckdb.connect()
     connection.execute(f"SET memory_limit = {_quoted(memory_limit)}")
     connection.execute(f"SET temp_directory = {_quoted(str(spill))}")

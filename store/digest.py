@@ -17,8 +17,9 @@ _TIMES = ("started", "finished")
 def digest_tables(database: Database, manifest: Manifest, ledger: Ledger) -> dict[str, str]:
     """Name and hash of every table and of the manifest.
 
-    A table's hash is the sum of its rows' hashes and their number, so it does not depend on the order of rows; the activation table's
-    rows are hashed together with their place, because their order is part of what the store promises. Times are left out.
+    A table's hash is the sum of its rows' hashes and their number, so it does not depend on the order of rows; the activation
+    table's rows are hashed together with their place, because their order is part of what the store promises. Times are left
+    out.
     """
     found = {"manifest": row_id(manifest.model_dump(mode="json", exclude={"made_by"}))}
     for (table,) in database.rows("SELECT table_name FROM duckdb_tables() WHERE NOT internal ORDER BY table_name"):

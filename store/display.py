@@ -1,7 +1,7 @@
 """How features and examples look: HTML with highlighted tokens for notebooks and reports, styled text for terminals.
 
-Everything that comes from a corpus or a model is escaped, and characters that would act instead of show (controls, direction overrides,
-invisible ones) are written out as their names.
+Everything that comes from a corpus or a model is escaped, and characters that would act instead of show (controls, direction
+overrides, invisible ones) are written out as their names.
 """
 
 from __future__ import annotations
@@ -42,14 +42,18 @@ def visible_token(token: str) -> str:
 
 
 def tokens_html(strings: Sequence[str], values: Sequence[float], scale: float, threshold: float) -> str:
-    """Tokens in a row, coloured by value as a share of `scale`; tokens above `threshold` are underlined and carry their value as a title."""
+    """Tokens in a row, coloured by value as a share of `scale`;
+    tokens above `threshold` are underlined and carry their value as a title.
+    """
     return f'<span style="{_TOKENS}">{"".join(_spans(strings, values, scale, threshold))}</span>'
 
 
 def example_html(example: Example) -> str:
     """One example as HTML."""
     context = example.context
-    facts = f"{example.stratum.replace('_', ' ')} \u00b7 {context.split} \u00b7 context {context.id} \u00b7 max {max(example.values, default=0.0):.3g}"
+    facts = " \u00b7 ".join(
+        [example.stratum.replace("_", " "), context.split, f"context {context.id}", f"max {_peak(example):.3g}"]
+    )
     tokens = tokens_html(context.strings, example.values, example.scale, example.threshold)
     return f'<div style="margin:.4em 0"><small style="color:#777">{facts}</small><br>{tokens}</div>'
 
@@ -88,9 +92,9 @@ def histogram_svg(counts: Sequence[int], width: int = 240, height: int = 60) -> 
         return ""
     step = width / len(counts)
     bars = "".join(
-        f'<rect x="{i * step:.1f}" y="{height * (1 - count**0.5 / top):.1f}" width="{step - 1:.1f}" height="{height * count**0.5 / top:.1f}">'
+        f'<rect x="{i * step:.1f}" y="{height - tall:.1f}" width="{step - 1:.1f}" height="{tall:.1f}">'
         f"<title>{count:,}</title></rect>"
-        for i, count in enumerate(counts)
+        for i, (count, tall) in enumerate((count, height * count**0.5 / top) for count in counts)
     )
     return f'<svg width="{width}" height="{height}" fill="#3a7" role="img" aria-label="histogram of activations">{bars}</svg>'
 
@@ -102,14 +106,14 @@ def example_line(example: Example) -> str:
         for token, value in zip(example.context.strings, example.values, strict=True)
     )
     context = example.context
-    return f"Example({example.stratum}, {context.split}, context {context.id}, max {max(example.values, default=0.0):.3g}: {''.join(shown)})"
+    return f"Example({example.stratum}, {context.split}, context {context.id}, max {_peak(example):.3g}: {''.join(shown)})"
 
 
 def example_rich(example: Example) -> Text:
     """One example for a terminal, tokens coloured by value."""
     from rich.text import Text
 
-    line = Text(f"{max(example.values, default=0.0):8.3g}  ", style="dim")
+    line = Text(f"{_peak(example):8.3g}  ", style="dim")
     for token, value in zip(example.context.strings, example.values, strict=True):
         share = min(value / example.scale, 1.0) if example.scale > 0 else 0.0
         style = f"black on rgb(255,{235 - int(150 * share)},{190 - int(170 * share)})" if value > 0 else ""
@@ -121,7 +125,8 @@ def feature_line(feature: Feature) -> str:
     """A feature in one line."""
     stats = feature.stats
     tokens = " ".join(visible_token(token) for token, _ in stats.top_tokens[:8])
-    return f"Feature({feature.key}: {stats.liveness}, fires on {stats.firing_density:.3%} of train tokens, max {stats.max:.3g}, top tokens {tokens or 'none'})"
+    fires = f"{stats.liveness}, fires on {stats.firing_density:.3%} of train tokens, max {stats.max:.3g}"
+    return f"Feature({feature.key}: {fires}, top tokens {tokens or 'none'})"
 
 
 def _spans(strings: Sequence[str], values: Sequence[float], scale: float, threshold: float) -> Iterable[str]:
@@ -174,6 +179,11 @@ def table_html(names: Sequence[str], rows: Sequence[dict[str, object]], note: st
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(_cell(row[name], 200))}</td>" for name in names) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table><small>{html.escape(note)}</small>"
+
+
+def _peak(example: Example) -> float:
+    """Largest value of an example."""
+    return max(example.values, default=0.0)
 
 
 def _cell(value: object, length: int = 60) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Bad input or a missing prerequisite: one clear sentence that says what to do. The command line prints it and exits with code 2."""
+    """Bad input or a missing prerequisite: one clear sentence that says what to do.
+    The command line prints it and exits with code 2.
+    """
 
 
 class ToolError(Exception):

@@ -3,10 +3,12 @@
 - top: the contexts with the highest peaks.
 - quantile: contexts drawn evenly from the deciles of the non-zero train activations that their peaks fall in.
 - random_active: contexts drawn from all in which the feature fires.
-- near_miss: contexts in which it is silent although they hold a token it fires on in train, or a feature near it fires in them; alternating.
+- near_miss: contexts in which it is silent although they hold a token it fires on in train, or a feature near it fires in
+  them; alternating.
 - random_silent: contexts drawn from all in which it is silent, that is, zero at every token.
 
-Draws depend on seed, feature, split and stratum alone. Contexts of a sampled store that are active but not stored are in no stratum.
+Draws depend on seed, feature, split and stratum alone. Contexts of a sampled store that are active but not stored are in no
+stratum.
 """
 
 from __future__ import annotations

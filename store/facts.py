@@ -11,8 +11,8 @@ NEAR = 8
 """So many of the nearest features by decoder, and by co-activation, count as near."""
 _TRAIN = "max, mean, active, density, firing, firing_density, threshold, quantiles, histogram, firing_contexts, sampled"
 _CORPUS = (
-    "corpus_max, corpus_density, corpus_firing_contexts, [corpus_train_documents, corpus_validation_documents, corpus_test_documents] "
-    "AS corpus_firing_documents, liveness, dense"
+    "corpus_max, corpus_density, corpus_firing_contexts, liveness, dense, "
+    "[corpus_train_documents, corpus_validation_documents, corpus_test_documents] AS corpus_firing_documents"
 )
 
 

@@ -120,7 +120,9 @@ class Store:
         return self._database.table("SELECT * FROM feature ORDER BY feature")
 
     def examples(self, feature: str | int | FeatureKey, split: Split, stratum: Stratum, n: int, seed: int = 0) -> Examples:
-        """At most n examples of a stratum (see store/examples.py). Raises `UserError` for an unknown feature, split or stratum."""
+        """At most n examples of a stratum (see store/examples.py).
+        Raises `UserError` for an unknown feature, split or stratum.
+        """
         strata = Strata(self._reader(split), self._reader("train"), self._facts)
         return strata.examples(self.id(feature), stratum, n, seed)
 
@@ -153,9 +155,10 @@ class Store:
         return self._reader(split).activations(self.id(feature))
 
     def unknown_contexts(self, feature: str | int | FeatureKey, split: Split) -> Int64[np.ndarray, " n"]:
-        """Numbers of the contexts in which a feature is active but its values are not stored; empty unless the store is a sample."""
-        reader = self._reader(split)
-        return reader.index.context_ids[reader.unstored(self.id(feature))]
+        """Numbers of the contexts in which a feature is active but its values are not stored;
+        empty unless the store is a sample.
+        """
+        return self._reader(split).unknown_contexts(self.id(feature))
 
     def train_view(self) -> TrainView:
         """What explainers and agents may see: train rows only."""
@@ -168,13 +171,15 @@ class Store:
     def sql(self, query: str, max_rows: int = MAX_ROWS, max_seconds: float = MAX_SECONDS) -> QueryResult:
         """The result of a SELECT over the store's tables and the ledger's (see store/README.md).
 
-        Read-only, without access to files or the network, bounded in rows, time and memory. Raises `UserError` for anything else than one
-        SELECT, for a query that is wrong or takes too long.
+        Read-only, without access to files or the network, bounded in rows, time and memory. Raises `UserError` for anything
+        else than one SELECT, for a query that is wrong or takes too long.
         """
         return run_query(self.path / FEATURES, self.ledger, query, max_rows=max_rows, max_seconds=max_seconds)
 
     def digest(self) -> str:
-        """A hash over every row of every table and the manifest: equal for stores that hold the same, whatever happened on the way."""
+        """A hash over every row of every table and the manifest: equal for stores that hold the same,
+        whatever happened on the way.
+        """
         return row_id(self.digest_tables())
 
     def digest_tables(self) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The ledger: runs, labels, scores and failures, appended while people read.
 
-SQLite in WAL mode: one writer at a time, readers never wait. What a call wrote is there when it returns, also after kill -9. Ids are
-hashes of what a row says or of where it belongs, and a row that is there already is left as it is, so that repeating work changes nothing.
+SQLite in WAL mode: one writer at a time, readers never wait. What a call wrote is there when it returns, also after kill -9.
+Ids are hashes of what a row says or of where it belongs, and a row that is there already is left as it is, so that repeating
+work changes nothing.
 """
 
 from __future__ import annotations

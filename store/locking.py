@@ -30,7 +30,8 @@ def write_lock(folder: Path | str, name: str = LOCK_FILE) -> Iterator[None]:
     with (folder / name).open("a+") as file:
         if not _try_lock(file):
             raise UserError(
-                f"Another process{_holder(file)} is writing the store {folder}: wait until it has ended, or stop it, then run this again."
+                f"Another process{_holder(file)} is writing the store {folder}: "
+                "wait until it has ended, or stop it, then run this again."
             )
         file.truncate(0)
         file.write(str(os.getpid()))

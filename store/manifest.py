@@ -70,8 +70,8 @@ def read_manifest(folder: Path | str) -> Manifest:
         raise UserError(f"{path} is damaged: harvest the store again.") from error
     if version != FORMAT:
         raise UserError(
-            f"The store {folder} was made by Dragoman {data.get('made_by', 'of an unknown version')} in store format {version}, and this one reads "
-            f"format {FORMAT}: use that version of Dragoman, or harvest the store again."
+            f"The store {folder} was made by Dragoman {data.get('made_by', 'of an unknown version')} in store format {version}, "
+            f"and this one reads format {FORMAT}: use that version of Dragoman, or harvest the store again."
         )
     try:
         return Manifest.model_validate(data)
@@ -97,7 +97,8 @@ def _why_unfinished(folder: Path) -> str:
     if is_locked(folder):
         return f"The store {folder} is being written by another process: wait until its harvest has ended."
     if not build.is_dir():
-        return f"{folder} is not a store (it has no {MANIFEST}): check the path, or make one with `dragoman harvest --store {folder}`."
+        make = f"make one with `dragoman harvest --store {folder}`"
+        return f"{folder} is not a store (it has no {MANIFEST}): check the path, or {make}."
     try:
         command = json.loads((build / PLAN).read_text("utf-8"))["command"]
     except (OSError, ValueError, KeyError, TypeError):

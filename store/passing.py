@@ -1,4 +1,6 @@
-"""The one pass over the sorted activations: statistics and co-activation are computed from all rows, and the rows to keep go on."""
+"""The one pass over the sorted activations: statistics and co-activation are computed from all rows,
+and the rows to keep go on.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,13 @@ import pyarrow.parquet as pq
 
 from .blocks import Block, Corpus
 from .coactivation import Coactivation
-from .records import SPLITS
 from .sampling import kept_rows
 from .statistics import Statistics
 
-_SPLIT = pa.dictionary(pa.int8(), pa.string())
-ROWS = pa.schema({"feature": pa.uint32(), "split": _SPLIT, "context": pa.uint32(), "position": pa.uint16(), "value": pa.float32()})
-_LEFT_OUT = pa.schema({"feature": pa.uint32(), "split": _SPLIT, "context": pa.uint32()})
+ROWS = pa.schema(
+    {"feature": pa.uint32(), "split": pa.uint8(), "context": pa.uint32(), "position": pa.uint16(), "value": pa.float32()}
+)
+_LEFT_OUT = pa.schema({"feature": pa.uint32(), "split": pa.uint8(), "context": pa.uint32()})
 
 
 class Sealing:
@@ -36,7 +38,9 @@ class Sealing:
         self._width, self._max_per_feature = width, max_per_feature
 
     def rows(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
-        """The rows to store, of schema ROWS; the pass runs as they are read. Raises `ValueError` for a feature that no dictionary has."""
+        """The rows to store, of schema ROWS; the pass runs as they are read.
+        Raises `ValueError` for a feature that no dictionary has.
+        """
         with pq.ParquetWriter(self.left_out, _LEFT_OUT) as left_out:
             for block in blocks:
                 if int(block.feature[-1]) >= self._width:
@@ -46,17 +50,12 @@ class Sealing:
                 if self._max_per_feature is not None:
                     block = self._sample(block, self._max_per_feature, left_out)
                 self.kept += len(block)
-                yield pa.record_batch([block.feature, _names(block.split), block.context, block.position, block.value], schema=ROWS)
+                yield pa.record_batch([block.feature, block.split, block.context, block.position, block.value], schema=ROWS)
 
     def _sample(self, block: Block, max_per_feature: int, left_out: pq.ParquetWriter) -> Block:
         keep = kept_rows(block, max_per_feature)
         self.sampled[block.feature[~keep]] = True
         rest = np.stack([block.feature, block.split, block.context], axis=1)[~keep]
         feature, split, context = np.unique(rest, axis=0).T
-        left_out.write(pa.table([pa.array(feature), _names(split), pa.array(context)], schema=_LEFT_OUT))
+        left_out.write(pa.table([feature, split.astype(np.uint8), context], schema=_LEFT_OUT))
         return Block(block.feature[keep], block.split[keep], block.context[keep], block.position[keep], block.value[keep])
-
-
-def _names(split: np.ndarray) -> pa.DictionaryArray:
-    """Places in SPLITS as names."""
-    return pa.DictionaryArray.from_arrays(pa.array(split, pa.int8()), list(SPLITS))

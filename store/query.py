@@ -1,8 +1,9 @@
 """SQL for people: one read-only SELECT over the store's tables and the ledger's, cut off from everything else.
 
-The query runs in a DuckDB of its own, in which the sealed database is attached read-only and the ledger's tables are Arrow tables. Before
-it runs it is parsed, and only the tables in TABLES and table functions that read nothing are let through. No files, no network, no
-settings; rows, seconds and memory are bounded. Not covered: a query may still keep both cores busy until its time is up.
+The query runs in a DuckDB of its own, in which the sealed database is attached read-only and the ledger's tables are Arrow
+tables. Before it runs it is parsed, and only the tables in TABLES and table functions that read nothing are let through. No
+files, no network, no settings; rows, seconds and memory are bounded. Not covered: a query may still keep both cores busy
+until its time is up.
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ MAX_ROWS = 10_000
 MAX_SECONDS = 60.0
 MEMORY = "2GB"
 TABLES = (
-    "dictionary", "vocabulary", "document", "context", "activation", "active_context", "feature", "top_token", "logit_effect", "neighbour",
-    "coactivation", "meta",
+    "dictionary", "vocabulary", "document", "context", "activation", "active_context", "feature", "top_token", "logit_effect",
+    "neighbour", "coactivation", "meta",
 )  # fmt: skip
 """Tables of the sealed database that a query may name."""
+_SPLIT = "* REPLACE (['train', 'validation', 'test'][split + 1] AS split)"
+VIEWS = {name: f"SELECT {_SPLIT} FROM store.{name}" for name in ("activation", "active_context")}
+"""Tables that are shown otherwise than they are stored: splits by name."""
 FUNCTIONS = ("range", "generate_series", "unnest")
 """Table functions that a query may call."""
 
@@ -70,7 +74,7 @@ def run_query(features: Path, ledger: ledger_module.Ledger, query: str, *, max_r
         connection.execute(f"ATTACH '{path}' AS store (READ_ONLY)")
         for name in names:
             if name in TABLES:
-                connection.execute(f'CREATE VIEW "{name}" AS FROM store."{name}"')
+                connection.execute(f'CREATE VIEW "{name}" AS {VIEWS.get(name, f"FROM store.{name}")}')
             else:
                 connection.register(name, ledger.arrow(name))
         connection.execute("SET enable_external_access = false")

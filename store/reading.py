@@ -80,7 +80,8 @@ class StaticReader:
             raise UserError(f"There is no dictionary {name!r} in this store: it has {', '.join(self._dictionaries)}.")
         if not 0 <= index < dictionary.width:
             raise UserError(
-                f"There is no feature {name}/{index}: {name} has {dictionary.width} features, numbered 0 to {dictionary.width - 1}."
+                f"There is no feature {name}/{index}: {name} has {dictionary.width} features, "
+                f"numbered 0 to {dictionary.width - 1}."
             )
         return dictionary.offset + index
 
@@ -128,6 +129,7 @@ class SplitReader:
         self._database = database
         self._static = static
         self.split = split
+        self._code = SPLITS.index(split)
 
     @cached_property
     def index(self) -> ContextIndex:
@@ -165,7 +167,7 @@ class SplitReader:
     def activations(self, feature: int) -> tuple[Int64[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
         """Places among the split's tokens at which a feature is stored as active, ascending, and its values there."""
         read = self._database.columns(
-            "SELECT context, position, value FROM activation WHERE feature = ? AND split = ?", [feature, self.split]
+            "SELECT context, position, value FROM activation WHERE feature = ? AND split = ?", [feature, self._code]
         )
         flat = self.index.starts[self.index.rows_of(read["context"])] + read["position"]
         order = np.argsort(flat)
@@ -173,13 +175,20 @@ class SplitReader:
 
     def top(self, feature: int, n: int) -> list[tuple[int, int, float]]:
         """The n largest activations of a feature: context, position, value."""
-        query = "SELECT context, position, value FROM activation WHERE feature = ? AND split = ? ORDER BY value DESC, context, position LIMIT ?"
-        return self._database.rows(query, [feature, self.split, n])
+        query = (
+            "SELECT context, position, value FROM activation WHERE feature = ? AND split = ? "
+            "ORDER BY value DESC, context, position LIMIT ?"
+        )
+        return self._database.rows(query, [feature, self._code, n])
 
     def unstored(self, feature: int) -> Int64[np.ndarray, " n"]:
         """Rows of the contexts in which a feature is active but not stored; empty unless the store is a sample."""
-        read = self._database.columns("SELECT context FROM active_context WHERE feature = ? AND split = ?", [feature, self.split])
+        read = self._database.columns("SELECT context FROM active_context WHERE feature = ? AND split = ?", [feature, self._code])
         return np.sort(self.index.rows_of(read["context"]))
+
+    def unknown_contexts(self, feature: int) -> Int64[np.ndarray, " n"]:
+        """The same as numbers of contexts."""
+        return np.asarray(self.index.context_ids[self.unstored(feature)], np.int64)
 
     def contexts(self, ids: Sequence[int]) -> list[Context]:
         """These contexts, in the order asked for. Raises `UserError` for one that is not in the split."""

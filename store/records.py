@@ -30,7 +30,7 @@ class FeatureKey(NamedTuple):
 
     dictionary: str
     """Name of the dictionary inside the store."""
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs
     """Row of the feature in that dictionary."""
 
     def __str__(self) -> str:

@@ -1,9 +1,10 @@
 """Which activations of a feature are kept when a store is made with at most so many a feature.
 
-Whole contexts are kept or left out, so that a kept context shows all its activations. Within a feature and split the contexts are put in
-order of their peak and cut into ten bins of equal size; in each bin contexts are taken in the order of a hash until the bin's share of
-the allowance is used. The contexts with the highest peaks are always kept. The names of the active contexts that are left out are
-kept too: they are not silent. Depends on nothing but the rows, so that the same input gives the same sample.
+Whole contexts are kept or left out, so that a kept context shows all its activations. Within a feature and split the contexts
+are put in order of their peak and cut into ten bins of equal size; in each bin contexts are taken in the order of a hash
+until the bin's share of the allowance is used. The contexts with the highest peaks are always kept. The names of the active
+contexts that are left out are kept too: they are not silent. Depends on nothing but the rows, so that the same input gives
+the same sample.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 2. One pass over the sorted rows gives statistics, co-activation and, where a limit is set, the sample that is kept.
 3. The finished database is moved into place, the manifest is written, the build folder is deleted.
 
-A kill at any moment leaves either the shards, from which the same call seals again, or a finished store. The caller holds the write lock.
+A kill at any moment leaves either the shards, from which the same call seals again, or a finished store. The caller holds the
+write lock.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from .blocks import Corpus, sorted_blocks
 from .database import create_features, interruptible
 from .disk import disk_errors, sync_folder
 from .manifest import BUILD, FEATURES, Manifest, version, write_manifest
+from .passing import ROWS, Sealing
 from .records import SPLITS, DictionaryInfo, SubjectInfo
 from .streams import streamed
-from .passing import ROWS, Sealing
 
 _WORK = "features.duckdb.partial"
 
@@ -58,9 +59,9 @@ def seal(
 ) -> Manifest:
     """Seal the shards in `folder`/build into a store.
 
-    vocabulary: text of every token id. plan: the resolved configuration of the harvest, kept in the manifest. max_per_feature: keep a
-    stratified sample of about so many activations a feature; statistics are exact all the same. memory_limit: for sorting, beyond which
-    it spills to `folder`/build. progress: told each step in words.
+    vocabulary: text of every token id. plan: the resolved configuration of the harvest, kept in the manifest.
+    max_per_feature: keep a stratified sample of about so many activations a feature; statistics are exact all the same.
+    memory_limit: for sorting, beyond which it spills to `folder`/build. progress: told each step in words.
     Raises `UserError` when the disk is full (nothing is lost), `ValueError` when the shards contradict themselves.
     """
     folder = Path(folder)
@@ -164,7 +165,7 @@ def _copy_corpus(connection: duckdb.DuckDBPyConnection, build: Path) -> Corpus:
 def _copy_activations(connection: duckdb.DuckDBPyConnection, rows: Iterator[pa.RecordBatch]) -> None:
     """Fill activation with rows that are already in order; statistics are computed while DuckDB compresses."""
     with streamed(connection, "incoming", ROWS, rows):
-        connection.execute("INSERT INTO activation SELECT feature, split::split, context, position, value FROM incoming")
+        connection.execute("INSERT INTO activation FROM incoming")
 
 
 def _copy_statistics(connection: duckdb.DuckDBPyConnection, sealing: Sealing, dictionaries: Sequence[DictionaryInfo]) -> None:
@@ -172,7 +173,9 @@ def _copy_statistics(connection: duckdb.DuckDBPyConnection, sealing: Sealing, di
     _insert(connection, "feature", sealing.statistics.feature_table(dictionaries, sealing.sampled))
     _insert(connection, "top_token", sealing.statistics.top_token_table())
     _insert(connection, "coactivation", sealing.pairs.table())
-    connection.execute(f"INSERT INTO active_context SELECT feature, split, context FROM read_parquet({_quoted(sealing.left_out)})")
+    connection.execute(
+        f"INSERT INTO active_context SELECT feature, split, context FROM read_parquet({_quoted(sealing.left_out)})"
+    )
 
 
 def _publish(folder: Path, manifest: Manifest) -> None:

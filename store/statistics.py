@@ -154,8 +154,8 @@ def _top_tokens(
 ) -> dict[str, np.ndarray]:
     """The top tokens of the features of a block, as columns of table `top_token`.
 
-    (feature, token, value) is packed into one 64-bit key, because sorting plain integers is many times faster than sorting by columns;
-    the bits of positive floats sort like the floats.
+    (feature, token, value) is packed into one 64-bit key, because sorting plain integers is many times faster than sorting by
+    columns; the bits of positive floats sort like the floats.
     """
     vocabulary = int(token.max()) + 1
     pair = local * vocabulary + token

@@ -10,7 +10,9 @@ import pyarrow as pa
 
 
 @contextmanager
-def streamed(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[None]:
+def streamed(
+    connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
+) -> Iterator[None]:
     """Make batches readable as the table `name`, once, while the block runs.
 
     An error in the generator comes out of the block as itself, not as DuckDB's report of it.

@@ -52,9 +52,11 @@ class TrainView:
         return self._reader.activations(feature)
 
     def unknown_contexts(self, feature: int) -> Int64[np.ndarray, " n"]:
-        """Numbers of the contexts in which the feature is active but its values are not stored; empty unless the store is a sample."""
+        """Numbers of the contexts in which the feature is active but its values are not stored;
+        empty unless the store is a sample.
+        """
         self._static.key(feature)
-        return self._reader.index.context_ids[self._reader.unstored(feature)]
+        return self._reader.unknown_contexts(feature)
 
     def stats(self, feature: int) -> TrainStats:
         """Statistics from train rows."""

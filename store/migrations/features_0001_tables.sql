@@ -57,22 +57,22 @@ COMMENT ON COLUMN context.ends IS 'Character after the last of each token in the
 
 CREATE TABLE activation (
     feature UINTEGER USING COMPRESSION rle,
-    split split USING COMPRESSION rle,
+    split UTINYINT USING COMPRESSION rle,
     context UINTEGER USING COMPRESSION bitpacking,
     position USMALLINT USING COMPRESSION bitpacking,
     value FLOAT USING COMPRESSION alprd
 );
 COMMENT ON TABLE activation IS 'One row for every non-zero activation, sorted by feature, split, value descending, context, position';
 COMMENT ON COLUMN activation.feature IS 'Global feature id';
-COMMENT ON COLUMN activation.split IS 'Split of the context';
+COMMENT ON COLUMN activation.split IS 'Split of the context: 0 train, 1 validation, 2 test';
 COMMENT ON COLUMN activation.context IS 'Window it happened in';
 COMMENT ON COLUMN activation.position IS 'Place of the token in the window, from 0, BOS not counted';
 COMMENT ON COLUMN activation.value IS 'Activation in the dictionary''s own units, above 0';
 
-CREATE TABLE active_context (feature UINTEGER, split split, context UINTEGER);
+CREATE TABLE active_context (feature UINTEGER, split UTINYINT, context UINTEGER);
 COMMENT ON TABLE active_context IS 'In a sampled store: windows in which a feature is active but whose rows were not kept; empty otherwise';
 COMMENT ON COLUMN active_context.feature IS 'Global feature id';
-COMMENT ON COLUMN active_context.split IS 'Split of the context';
+COMMENT ON COLUMN active_context.split IS 'Split of the context: 0 train, 1 validation, 2 test';
 COMMENT ON COLUMN active_context.context IS 'Window that is neither stored nor silent';
 
 CREATE TABLE feature (

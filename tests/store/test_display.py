@@ -49,7 +49,9 @@ def test_text_from_the_corpus_never_becomes_markup() -> None:
         assert text in page.text
 
 
-@pytest.mark.parametrize("character", ["\x00", "\x1b", "\x07", "\u202e", "\u2066", "\u200f", "\u200b", "\ufeff", "\u2028", "\ud800", "\ue000"])
+@pytest.mark.parametrize(
+    "character", ["\x00", "\x1b", "\x07", "\u202e", "\u2066", "\u200f", "\u200b", "\ufeff", "\u2028", "\ud800", "\ue000"]
+)
 def test_characters_that_act_are_written_out(character: str) -> None:
     name = f"⟨U+{ord(character):04X}⟩"
     assert visible(f"a{character}b") == f"a{name}b"

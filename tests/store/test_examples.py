@@ -61,7 +61,9 @@ def test_quantiles_cover_the_range_evenly(synthetic_store: Store) -> None:
 
 
 def test_near_misses_hold_a_trigger_token_or_a_firing_neighbour(synthetic_store: Store) -> None:
-    """Feature 15 fires at random, so its trigger tokens are all over the place; its neighbours are 16 to 19 and what fires with it."""
+    """Feature 15 fires at random, so its trigger tokens are all over the place;
+    its neighbours are 16 to 19 and what fires with it.
+    """
     feature = 15
     train = synthetic_store.tokens("train")
     flat, values = synthetic_store.activations(feature, "train")

@@ -36,10 +36,23 @@ def test_a_feature_with_everything_known_about_it(synthetic_store: Store) -> Non
 def test_addresses(synthetic_store: Store) -> None:
     for address in ("sae/7", "7", " 7 ", 7, FeatureKey("sae", 7)):
         assert synthetic_store.id(address) == 7
-    for wrong, message in [("sae/24", "24 features"), (24, "24 features"), (-1, "-1"), ("x/1", "no dictionary 'x'"), ("sae/-1", "not a feature"), ("", "DICT/INDEX"), ("a/b/c", "DICT/INDEX")]:  # fmt: skip
+    cases: list[tuple[str | int, str]] = [
+        ("sae/24", "24 features"),
+        (24, "24 features"),
+        (-1, "-1"),
+        ("x/1", "no dictionary 'x'"),
+        ("sae/-1", "not a feature"),
+        ("", "DICT/INDEX"),
+        ("a/b/c", "DICT/INDEX"),
+    ]
+    for wrong, message in cases:
         with pytest.raises(UserError, match=message):
             synthetic_store.id(wrong)
-    for read in (synthetic_store.feature, lambda f: synthetic_store.activations(f, "train"), lambda f: synthetic_store.examples(f, "train", "top", 1)):
+    for read in (
+        synthetic_store.feature,
+        lambda f: synthetic_store.activations(f, "train"),
+        lambda f: synthetic_store.examples(f, "train", "top", 1),
+    ):
         with pytest.raises(UserError, match="features"):
             read(999)
 
@@ -68,10 +81,22 @@ def test_contexts_of_any_split_in_the_order_asked_for(synthetic_store: Store) ->
 
 def test_search_finds_labels_by_their_words(tmp_path: Path) -> None:
     with make_store(tmp_path / "store", documents=60) as store:
-        texts = [("bird names", "fires on robin and sparrow"), ("the word park", "a green place"), ("tea", "fires on tea, sometimes after a bird")]
+        texts = [
+            ("bird names", "fires on robin and sparrow"),
+            ("the word park", "a green place"),
+            ("tea", "fires on tea, sometimes after a bird"),
+        ]
         for feature, (name, description) in enumerate(texts):
             store.ledger.add_label(
-                Label(id=str(feature), feature=feature, run="r", name=name, description=description, agent="a", facets=(Facet(description="x\ud800y"),))
+                Label(
+                    id=str(feature),
+                    feature=feature,
+                    run="r",
+                    name=name,
+                    description=description,
+                    agent="a",
+                    facets=(Facet(description="x\ud800y"),),
+                )
             )
         assert [label.feature for label in store.search("Bird")] == [0, 2]
         assert [label.feature for label in store.search("park bird", n=1)] == [1]
@@ -85,7 +110,7 @@ def test_missing_foreign_and_unfinished_stores_are_explained(tmp_path: Path) -> 
         Store.open(tmp_path)
     write_shards(tmp_path, make_rows(documents=20))
     (tmp_path / "build" / "plan.json").write_text(json.dumps({"command": "dragoman harvest --store S --model M"}))
-    with pytest.raises(UserError, match="not finished.*dragoman harvest --store S --model M"):
+    with pytest.raises(UserError, match=r"not finished.*dragoman harvest --store S --model M"):
         Store.open(tmp_path)
 
 
@@ -137,7 +162,9 @@ def test_a_store_travels_to_a_worker_process_and_is_read_by_many(synthetic_path:
         copy = pickle.loads(pickle.dumps(store))
         assert copy.feature(1) == store.feature(1) == again.feature(1)
         code = "import sys; from dragoman.store.features import Store; print(Store.open(sys.argv[1]).features('dead'))"
-        ended = subprocess.run([sys.executable, "-c", code, str(synthetic_path)], cwd=ROOT, capture_output=True, text=True, check=True)
+        ended = subprocess.run(
+            [sys.executable, "-c", code, str(synthetic_path)], cwd=ROOT, capture_output=True, text=True, check=True
+        )
         assert ended.stdout == "[23]\n"
 
 

@@ -79,13 +79,16 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
 def test_repeating_work_adds_nothing(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     for value in (0.5, 0.9):
-        ledger.record(labels=[label()], scores=[score(value=value)], failures=[Failure(run="run", feature=1, step="s", reason=str(value))])
+        ledger.record(
+            labels=[label()], scores=[score(value=value)], failures=[Failure(run="run", feature=1, step="s", reason=str(value))]
+        )
     assert len(ledger.labels()) == 1
     assert [s.value for s in ledger.scores()] == [0.5], "the first measurement stands"
     assert ledger.failures() == [(1, "s", "0.5")]
     assert score_id(score(value=0.1)) == score_id(score(value=0.2)) != score_id(score(contestant="shuffled"))
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 def test_a_record_is_all_or_nothing(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     broken = score().model_copy(update={"n": "many"})  # the strict table refuses it
@@ -123,7 +126,10 @@ def test_threads_and_ledgers_write_together(tmp_path: Path) -> None:
         for feature in range(first, first + 25):
             ledger.record(labels=[label(feature)], scores=[score(feature)])
 
-    threads = [threading.Thread(target=write, args=(ledger, 100 * i)) for i, ledger in enumerate([shared, shared, Ledger(path), Ledger(path)])]
+    threads = [
+        threading.Thread(target=write, args=(ledger, 100 * i))
+        for i, ledger in enumerate([shared, shared, Ledger(path), Ledger(path)])
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -208,7 +214,11 @@ def test_every_column_of_the_ledger_is_explained() -> None:
     for _, text in database.migrations("ledger"):
         for statement in database.statements(text):
             if "CREATE TABLE" in statement:
-                columns = [line for line in statement[statement.index("(") :].splitlines()[1:] if line.strip() and not line.startswith(")")]
+                columns = [
+                    line
+                    for line in statement[statement.index("(") :].splitlines()[1:]
+                    if line.strip() and not line.startswith(")")
+                ]
                 assert columns and all("-- " in line for line in columns)
 
 
@@ -221,7 +231,14 @@ def test_something_else_than_a_ledger_is_refused(tmp_path: Path) -> None:
 
 def test_arrow_tables_have_types_even_when_empty(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    assert [str(field.type) for field in ledger.arrow("score").schema][-6:] == ["double", "double", "double", "int64", "large_string", "large_string"]
+    assert [str(field.type) for field in ledger.arrow("score").schema][-6:] == [
+        "double",
+        "double",
+        "double",
+        "int64",
+        "large_string",
+        "large_string",
+    ]
     ledger.add_scores([score()])
     assert ledger.arrow("score").to_pylist()[0]["value"] == 0.5
     with pytest.raises(ValueError, match="no table"):

@@ -26,7 +26,9 @@ def test_the_store_and_the_ledger_in_one_query(tmp_path: Path) -> None:
                 "JOIN best ON best.feature = label.feature JOIN feature ON feature.feature = label.feature;"
             )
         )
-        assert rows == [{"name": "park", "r": 0.5, "top": store.feature(3).stats.max, "liveness": store.feature(3).stats.liveness}]
+        assert rows == [
+            {"name": "park", "r": 0.5, "top": store.feature(3).stats.max, "liveness": store.feature(3).stats.liveness}
+        ]
         store.ledger.add_label(label(4))
         assert len(store.sql("SELECT * FROM label")) == 2, "the ledger is read anew every time"
 
@@ -44,7 +46,9 @@ def test_every_table_and_column_of_the_store_is_explained(synthetic_path: Path) 
         ).fetchall()
         assert {table for table, _, _ in rows} == set(query.TABLES)
         assert [(table, column) for table, column, comment in rows if not comment] == []
-        assert all(comment for (comment,) in connection.execute("SELECT comment FROM duckdb_tables() WHERE NOT internal").fetchall())
+        assert all(
+            comment for (comment,) in connection.execute("SELECT comment FROM duckdb_tables() WHERE NOT internal").fetchall()
+        )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,9 @@ def test_rows_and_time_are_bounded(synthetic_store: Store) -> None:
     assert not synthetic_store.sql("SELECT * FROM range(100)", max_rows=100).truncated
     began = time.monotonic()
     with pytest.raises(UserError, match=r"longer than 0.3 seconds"):
-        synthetic_store.sql("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE hash(a.range, b.range) % 7 = 0", max_seconds=0.3)
+        synthetic_store.sql(
+            "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE hash(a.range, b.range) % 7 = 0", max_seconds=0.3
+        )
     assert time.monotonic() - began < 20
     with pytest.raises(UserError, match="failed"):
         synthetic_store.sql("SELECT list(a.range) FROM range(100000000) a, range(100) b", max_seconds=30)

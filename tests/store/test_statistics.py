@@ -25,7 +25,9 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rows, Store]:
 def of_feature(rows: Rows, feature: int, split: str | None) -> list[tuple[int, int, float]]:
     splits = {c["context"]: c["split"] for c in rows.contexts}
     return [
-        (a["context"], a["position"], a["value"]) for a in rows.activations if a["feature"] == feature and split in (None, splits[a["context"]])
+        (a["context"], a["position"], a["value"])
+        for a in rows.activations
+        if a["feature"] == feature and split in (None, splits[a["context"]])
     ]
 
 
@@ -100,7 +102,10 @@ def test_coactivation_counts_train_tokens_on_which_both_fire(case: tuple[Rows, S
             for other in range(24)
             if other != feature and len(fired[feature] & fired[other]) >= 2
         }
-        found = {row["other"]: row["jaccard"] for row in store.sql(f"SELECT other, jaccard FROM coactivation WHERE feature = {feature}")}
+        found = {
+            row["other"]: row["jaccard"]
+            for row in store.sql(f"SELECT other, jaccard FROM coactivation WHERE feature = {feature}")
+        }
         best = sorted(wanted, key=lambda other: (-wanted[other], other))[:16]
         assert list(found) == best
         assert found == pytest.approx({other: wanted[other] for other in best})

@@ -24,7 +24,7 @@ def test_a_token_table_holds_the_contexts_of_its_split(synthetic_store: Store, s
     assert table.row.tolist() == [row for row, context in enumerate(wanted) for _ in context["ids"]]
     assert table.position.tolist() == [position for context in wanted for position in range(len(context["ids"]))]
     assert np.array_equal(table.starts, np.concatenate([[0], np.cumsum([len(context["ids"]) for context in wanted])]))
-    assert (table.ids.dtype, table.row.dtype, table.position.dtype) == (np.int32, np.int32, np.int32)
+    assert {str(array.dtype) for array in (table.ids, table.row, table.position, table.char_start, table.char_end)} == {"int32"}
     texts = {document["document"]: document["text"] for document in rows.documents}
     for row in (0, 1, table.n_contexts - 1):
         context = wanted[row]
@@ -45,7 +45,10 @@ def test_activations_point_into_the_token_table(synthetic_store: Store) -> None:
         for feature in (4, 17):
             flat, values = synthetic_store.activations(feature, split)
             assert np.all(np.diff(flat) > 0) and values.dtype == np.float32
-            found = {(int(table.context_ids[table.row[i]]), int(table.position[i]), float(v)) for i, v in zip(flat, values, strict=True)}
+            found = {
+                (int(table.context_ids[table.row[i]]), int(table.position[i]), float(v))
+                for i, v in zip(flat, values, strict=True)
+            }
             wanted = {
                 (a["context"], a["position"], a["value"])
                 for a in rows.activations
@@ -56,7 +59,9 @@ def test_activations_point_into_the_token_table(synthetic_store: Store) -> None:
 
 def test_contributions_always_concatenate_to_the_text() -> None:
     text = "\U0001f600a  bc"
-    assert contributions(text, [0, 0, 0, 1], [1, 1, 1, 2]) == ["\U0001f600", "", "", "a"], "a character made of several tokens goes to the first"
+    assert contributions(text, [0, 0, 0, 1], [1, 1, 1, 2]) == ["\U0001f600", "", "", "a"], (
+        "a character made of several tokens goes to the first"
+    )
     assert contributions(text, [1, 4], [2, 6]) == ["a", "  bc"], "a blank that the tokenizer leaves out goes to the next token"
     assert contributions(text, [1, 1, 2], [3, 2, 4]) == ["a ", "", " "], "overlaps are shown once"
     assert contributions(text, [], []) == []

@@ -1,7 +1,7 @@
 """Millions of synthetic activations, written as a harvest would write them, for measuring the store.
 
-Every token activates `active` features out of `features`, drawn by popularity (a power law), with values that are lognormal around a
-feature's own scale; so features differ in density and values fill all bits of their mantissa, as real ones do.
+Every token activates `active` features out of `features`, drawn by popularity (a power law), with values that are lognormal
+around a feature's own scale; so features differ in density and values fill all bits of their mantissa, as real ones do.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Stores without a model: random documents and activations that follow simple rules, so that every test can have one in a second.
 
-Text is made of short words; a token is a word with the space before it. Feature k of the first ones fires on its own trigger word (with a
-value that grows with the place in the window), the others fire at random, the last one never.
+Text is made of short words; a token is a word with the space before it. Feature k of the first ones fires on its own trigger
+word (with a value that grows with the place in the window), the others fire at random, the last one never.
 """
 
 from __future__ import annotations
