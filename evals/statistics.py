@@ -34,6 +34,10 @@ class Interval(NamedTuple):
     n: int
     """Number of independent units (documents or features) behind it."""
 
+    def text(self, form: str = ".3f") -> str:
+        """The interval in brackets, for people."""
+        return f"[{plain(self.low, form)}, {plain(self.high, form)}]"
+
 
 class Pairing(NamedTuple):
     """Two contestants compared on the same features."""
@@ -44,6 +48,12 @@ class Pairing(NamedTuple):
     """Mean over features of the difference."""
     better: float
     """Share of features on which the first is strictly better."""
+
+
+def plain(value: float, form: str = ".3f") -> str:
+    """A figure for people: formatted, and never minus zero."""
+    text = format(value, form)
+    return text.replace("-", "+" if "+" in form else "", 1) if float(text) == 0 else text
 
 
 def multiplicities(clusters: int, rng: np.random.Generator, draws: int = DRAWS) -> Draws:

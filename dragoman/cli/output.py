@@ -55,9 +55,11 @@ def summary_table(summary: Summary) -> Table:
 
 def figure(interval: Interval, form: str = ".3f") -> str:
     """A figure and its interval; a dash where there is none."""
+    from dragoman.evals.statistics import plain
+
     if interval.n == 0:
         return "-"
-    return f"{interval.value:{form}} \\[{interval.low:{form}}, {interval.high:{form}}]"
+    return f"{plain(interval.value, form)} \\{interval.text(form)}"
 
 
 def summary_json(summary: Summary) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from dragoman.evals.judges import judge_named
 from dragoman.evals.progress import Progress
-from dragoman.evals.statistics import Interval
+from dragoman.evals.statistics import Interval, plain
 from dragoman.evals.summary import CONTESTANTS, SCORERS, Summary, summarise, tabulate
 from dragoman.evals.workforce import Done, work
 from dragoman.store.disk import disk_errors
@@ -98,7 +98,7 @@ def _head(store: Store, material: Material, table: Mapping[int, dict[str, Any]],
     scored = {score.feature for score in every if score.contestant == "label" and score.value is not None}
     agents = sorted({label.agent for label in material.labels.values()})
     return {
-        "subject": store.subject.name,
+        "subject": Path(store.subject.name).name,
         "store": material.store.name,
         "dictionaries": ", ".join(d.name for d in store.dictionaries),
         "agent": ", ".join(agents) or "nobody yet",
@@ -109,7 +109,7 @@ def _head(store: Store, material: Material, table: Mapping[int, dict[str, Any]],
         "tiles": _tiles(kinds, len(material.labels), len(scored), summary),
         "lines": [] if summary is None else summary_rows(summary),
         "unscored": _reasons(every),
-        "plots": [] if summary is None else _plots(summary, every, table, store),
+        "plots": [] if summary is None else _plots(summary, every, table, store, material.features),
         "kinds": sorted(kinds),
         "columns": _columns(),
         "rows": [_row(store, f, material, table[f], f in set(order)) for f in material.features],
@@ -135,8 +135,7 @@ def summary_rows(summary: Summary) -> list[dict[str, Any]]:
 def _interval_cell(interval: Interval, form: str = ".3f", remark: str = "") -> Cell:
     if interval.n == 0:
         return Cell("–", "nothing scored")
-    text = f"[{interval.low:{form}}, {interval.high:{form}}]"
-    return Cell(f"{interval.value:{form}}", f"{text}{'; ' if remark else ''}{remark}")
+    return Cell(plain(interval.value, form), f"{interval.text(form)}{'; ' if remark else ''}{remark}")
 
 
 def _tiles(kinds: Counter[str], labels: int, scored: int, summary: Summary | None) -> list[dict[str, str]]:
@@ -156,17 +155,20 @@ def _tiles(kinds: Counter[str], labels: int, scored: int, summary: Summary | Non
     return tiles
 
 
-def _reasons(scores: Sequence[Score]) -> list[tuple[str, int]]:
-    """Reasons for which a label has no headline simulation or detection figure, most frequent first."""
+def _reasons(scores: Sequence[Score]) -> list[tuple[str, str]]:
+    """Why labels have no headline figure: for simulation and detection, counts by reason, most frequent first."""
     _, reasons = tabulate(scores)
-    found: Counter[str] = Counter()
-    for scorer in ("simulation.r", "detection.auroc"):
-        for reason, count in reasons.get((scorer, "label"), {}).items():
-            found[f"{scorer.split('.')[0]}: {reason}"] += count
-    return found.most_common()
+    found = []
+    for scorer, name in (("simulation.r", "Simulation"), ("detection.auroc", "Detection")):
+        counts = reasons.get((scorer, "label"), Counter())
+        if counts:
+            found.append((name, ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())))
+    return found
 
 
-def _plots(summary: Summary, scores: Sequence[Score], table: Mapping[int, dict[str, Any]], store: Store) -> list[Markup]:
+def _plots(
+    summary: Summary, scores: Sequence[Score], table: Mapping[int, dict[str, Any]], store: Store, features: Sequence[int]
+) -> list[Markup]:
     values, _ = tabulate(scores)
     plots = []
     for scorer, title, low in (
@@ -184,7 +186,8 @@ def _plots(summary: Summary, scores: Sequence[Score], table: Mapping[int, dict[s
             for contestant in CONTESTANTS
         ]
         plots.append(distributions(title, Axis("score on test (no unit); height: number of features", low, 1.0), groups))
-    density = {f: float(np.log10(row["firing_density"])) for f, row in table.items() if row["firing_density"] > 0}
+    fires = {f: float(table[f]["firing_density"]) for f in features}
+    density = {f: float(np.log10(share)) for f, share in fires.items() if share > 0}
     if density:
         across = Axis("train tokens on which the feature fires (log scale)", np.floor(min(density.values())), 0.0, log=True)
         plots.append(histogram("How often features fire", across, np.array(list(density.values()))))
@@ -211,7 +214,7 @@ def _plots(summary: Summary, scores: Sequence[Score], table: Mapping[int, dict[s
 
 
 def _columns() -> list[tuple[str, bool]]:
-    names = [(f"{scorer.split('.')[1].replace('_', ' ')}", True) for scorer in TABLE]
+    names = [("r", True), ("AUROC", True), ("balanced accuracy", True)]
     return [
         ("feature", False),
         ("label", False),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dragoman.evals.judge import CannotJudge, Judge
 from dragoman.evals.scorers.sample import Rows
+from dragoman.evals.statistics import Interval, plain
 from dragoman.evals.summary import CONTESTANTS, SCORERS
 from dragoman.store.features import Store
 from dragoman.store.records import Example, Feature, Label, RelatedFeature, Score, Split, Stratum, TokenValue
@@ -145,8 +146,9 @@ def cell(score: Score | None) -> Cell:
         return Cell("–", "")
     if score.value is None:
         return Cell("–", score.unscored or "")
-    interval = "" if score.low is None or score.high is None else f"[{score.low:.2f}, {score.high:.2f}]"
-    return Cell(f"{score.value:.2f}", interval, f"{score.value:.6f}")
+    bounds = score.low is not None and score.high is not None
+    interval = Interval(score.value, score.low or 0.0, score.high or 0.0, score.n).text(".2f") if bounds else ""
+    return Cell(plain(score.value, ".2f"), interval, f"{score.value:.6f}")
 
 
 def predictions(

@@ -15,7 +15,9 @@ MODEL, TEXT = SHARED / "babyllama-tok105", SHARED / "text" / "tinystories_1000.j
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not MODEL.is_dir() or not TEXT.is_file(), reason="needs DRAGOMAN_SHARED/data with a model and text that are not ours")
+@pytest.mark.skipif(
+    not MODEL.is_dir() or not TEXT.is_file(), reason="needs DRAGOMAN_SHARED/data with a model and text that are not ours"
+)
 def test_harvest_label_score_report_on_neurons_of_a_character_level_model(tmp_path: Path) -> None:
     """Every unit is active in every context, so detection is unscored with its reason and simulation is scored."""
     stories = json.loads(TEXT.read_text("utf-8"))[:220]

@@ -125,3 +125,9 @@ def test_pairing_says_how_often_the_first_is_better() -> None:
 def test_nothing_gives_nan_not_an_exception() -> None:
     assert s.median_interval(np.zeros(0), np.random.default_rng(0)).n == 0
     assert np.isnan(s.paired(np.zeros(0), np.zeros(0), np.random.default_rng(0)).better)
+
+
+def test_figures_for_people_are_never_minus_zero() -> None:
+    assert [s.plain(v, ".2f") for v in (-0.001, 0.001, -0.5, 1.0)] == ["0.00", "0.00", "-0.50", "1.00"]
+    assert s.plain(-0.0001, "+.3f") == "+0.000"
+    assert s.Interval(0.1, -0.001, 0.25, 9).text(".2f") == "[0.00, 0.25]"
