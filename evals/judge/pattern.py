@@ -51,7 +51,8 @@ class PatternJudge:
         place = np.argmin(np.abs(strength[:, None] - _LEVELS), axis=1)
         silent = np.concatenate(([0.0], np.cumsum(_SILENT[place])))
         asked = np.asarray(rows, np.int64)
-        return -np.expm1(silent[tokens.starts[asked + 1]] - silent[tokens.starts[asked]]).astype(np.float32)
+        log_silent = silent[tokens.starts[asked + 1]] - silent[tokens.starts[asked]]
+        return np.asarray(-np.expm1(log_silent), np.float32)
 
     def _strength(self, label: Label, tokens: TokenTable) -> NDArray[np.float32]:
         if label.pattern is None:

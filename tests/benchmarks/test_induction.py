@@ -31,9 +31,9 @@ from dragoman.tools.patterns import PatternText, parse
 from dragoman.tools.patterns.language import MAX_LITERALS, MAX_NAMES, Affix, Like, OneOf, Tokens
 
 FULL = os.environ.get("DRAGOMAN_BENCH") == "full"
-DOCUMENTS = 6000 if FULL else 500
-FEATURES = None if FULL else 24
-TREES = 200 if FULL else 6
+DOCUMENTS = 6000 if FULL else 300
+FEATURES = None if FULL else 8
+TREES = 200 if FULL else 2
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "induction.md"
 
 
@@ -146,8 +146,9 @@ def page(
     shown = [f"| {f} | {r.get(f, float('nan')):.2f} | {labels[f].description.replace('|', bar)} |" for f in sample]
     return f"""# The LLM-free explainer on the organism
 
-All {len(labels)} live features of the shipped dictionary, {tokens:,} tokens of {DOCUMENTS:,} documents; test split; judge `pattern`, which
-scores the rule, not the words. Written by `make bench` (tests/benchmarks/test_induction.py). Intervals are 95 % bootstraps over features.
+All {len(labels)} live features of the shipped dictionary, {tokens:,} tokens of {DOCUMENTS:,} documents; test split;
+judge `pattern`, which scores the rule, not the words. Written by `make bench` (tests/benchmarks/test_induction.py).
+Intervals are 95 % bootstraps over features.
 
 | scorer | contestant | median over features | features |
 |---|---|---|---|
@@ -165,9 +166,10 @@ Simulation r of the labels: quartiles {low:.3f}, {middle:.3f}, {high:.3f}.
 
 ## The price of readability
 
-Labels have {usual:.0f} words in the median (quartiles {short:.0f} and {long:.0f}, longest {words.max()}). A tree of {LEAVES} leaves whose
-token sets may have any size reaches r {tree.value:.3f} [{tree.low:.3f}, {tree.high:.3f}] in the median over {tree.n} features (all test
-tokens); in the mean it leads the labels by {lead.value:.3f} [{lead.low:.3f}, {lead.high:.3f}].
+Labels have {usual:.0f} words in the median (quartiles {short:.0f} and {long:.0f}, longest {words.max()}).
+A tree of {LEAVES} leaves whose token sets may have any size reaches r {tree.value:.3f} [{tree.low:.3f}, {tree.high:.3f}]
+in the median over {tree.n} features (all test tokens); in the mean it leads the labels by
+{lead.value:.3f} [{lead.low:.3f}, {lead.high:.3f}].
 
 ## Thirty labels, evenly spaced
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dragoman.tools.induction import Inducer
 from dragoman.tools.induction.grow import Evidence
+from dragoman.tools.induction.thin import Thinned
 from dragoman.tools.induction.tree import grow_tree
 from dragoman.tools.patterns import Pattern, PatternText, parse
 from dragoman.tools.patterns.naming import MAX_WORDS
@@ -159,3 +160,15 @@ def test_facets_name_the_senses_of_a_feature_with_several(splits: dict[str, Tabl
     found = inducer.induce(0, lambda pattern: len(pattern.clauses) / 10)
     assert len(found.facets) == 2
     assert all(facet.pattern is not None and parse(facet.pattern).render() == facet.description for facet in found.facets)
+
+
+def test_a_large_corpus_is_thinned_by_whole_contexts(splits: dict[str, Table]) -> None:
+    table = splits["train"]
+    thinned = Thinned(table, most=len(table.ids) // 3)
+    assert len(thinned.ids) < len(table.ids) / 2.9
+    whole, part = (PatternText(one, Inducer(Planted(table, np.zeros(0, np.float32))).usage) for one in (table, thinned))
+    value = parse('strongly: digit where prev "=", earlier "saw"; weakly: "park" where inside quotes').predict(whole)
+    at, kept = thinned.activations(np.flatnonzero(value), value[value > 0])
+    again = parse('strongly: digit where prev "=", earlier "saw"; weakly: "park" where inside quotes').predict(part)
+    assert np.array_equal(np.flatnonzero(again), at) and np.array_equal(again[again > 0], kept)
+    assert [thinned.text(row) for row in range(3)] == [table.text(int(row)) for row in thinned.kept[:3]]

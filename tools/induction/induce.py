@@ -26,6 +26,7 @@ from dragoman.tools.patterns.usage import Usage, learn_usage
 from .bank import Bank
 from .grow import Evidence, grow
 from .simplify import length, shortenings
+from .thin import Thinned
 
 Validate = Callable[[Pattern], float]
 
@@ -97,7 +98,8 @@ class Inducer:
         tokens = view.tokens
         self.view = view
         self.usage = usage or learn_usage(tokens.ids, tokens.row, tokens.vocabulary)
-        self.text = PatternText(tokens, self.usage)
+        self.thinned = Thinned(tokens)
+        self.text = PatternText(self.thinned, self.usage)
         self.bank = Bank(self.text)
 
     def induce(self, feature: int, validate: Validate, seed: int = 0) -> Induced:
@@ -105,7 +107,11 @@ class Inducer:
         at, value = self.view.activations(feature)
         if len(at) == 0:
             raise ValueError(f"feature {feature} is never active on train")
-        share = (value / value.max()).astype(np.float32)
+        maximum = value.max()
+        at, value = self.thinned.activations(at, value)
+        if len(at) == 0:
+            raise ValueError(f"feature {feature} is never active on the {len(self.text):,} train tokens looked at")
+        share = (value / maximum).astype(np.float32)
         evidence = Evidence(self.bank, at, share, seed)
         pattern, r_train, r_validation = choose(evidence, [node.clause() for node in grow(evidence)], validate)
         strength = pattern.predict(self.text)
@@ -129,7 +135,9 @@ class Inducer:
         cited: list[int] = []
         for covered in (strength[at] > 0, strength[at] == 0):
             order = np.argsort(-share[covered], kind="stable")
-            contexts = dict.fromkeys(int(self.view.tokens.context_ids[row]) for row in rows[covered][order][:50])
+            contexts = dict.fromkeys(
+                int(self.view.tokens.context_ids[self.thinned.kept[row]]) for row in rows[covered][order][:50]
+            )
             cited += [context for context in contexts if context not in cited][: MAX_EVIDENCE // 2]
         return tuple(cited)
 
