@@ -45,10 +45,12 @@ class Cells:
         variance = (float(self.n @ (p * p)) / self.tokens - mean_p**2) * (self.total / self.tokens - mean_y**2)
         return covariance / variance**0.5 if variance > 0 else 0.0
 
-    def error(self, levels: Doubles) -> float:
-        """Squared error on train, less a constant."""
-        p = np.max(np.where(self.member, levels, 0.0), axis=1, initial=0.0)
-        return float(self.n @ (p * p) - 2 * self.s @ p)
+    def errors(self, levels: Doubles, place: int, choices: Doubles) -> Doubles:
+        """Squared error on train, less a constant, with each of the strengths tried for one clause. Shape: (choices,)."""
+        others = np.where(self.member, levels, 0.0)
+        others[:, place] = 0.0
+        p = np.maximum(others.max(axis=1)[None], np.where(self.member[:, place], choices[:, None], 0.0))
+        return np.asarray((p * p) @ self.n - 2 * p @ self.s)
 
 
 def fit_levels(evidence: Evidence, clauses: list[Clause]) -> tuple[Pattern, float]:
@@ -60,11 +62,7 @@ def fit_levels(evidence: Evidence, clauses: list[Clause]) -> tuple[Pattern, floa
     for _ in range(6):
         before = levels.copy()
         for place in range(len(clauses)):
-            trials = []
-            for choice in choices:
-                levels[place] = choice
-                trials.append(cells.error(levels))
-            levels[place] = choices[int(np.argmin(trials))]
+            levels[place] = choices[int(np.argmin(cells.errors(levels, place, choices)))]
         if np.array_equal(before, levels):
             break
     kept = [

@@ -52,6 +52,8 @@ class View(Protocol):
 
 WORD_PRICE = 0.002
 """Validation correlation that every word of a label must bring."""
+MAX_WORDS = 60
+"""Longest label, in words: a longer pattern is shortened whatever it loses."""
 MAX_EVIDENCE = 10
 """How many contexts a label cites."""
 
@@ -60,8 +62,9 @@ MAX_EVIDENCE = 10
 class Figures:
     """How well the rule does, beside the words."""
 
-    precision: float
-    """Share of the train tokens predicted to fire that do."""
+    precision: float | None
+    """Share of the train tokens predicted to fire that do; None where the pattern's strengths all stay below the
+    firing threshold."""
     recall: float
     """Share of the firing train tokens that are predicted to."""
     tokens: int
@@ -72,6 +75,8 @@ class Figures:
     """The same on validation; as chosen by it, a little high."""
 
     def __str__(self) -> str:
+        if self.precision is None:
+            return f"no token is predicted to fire above the threshold; {self.tokens:,} train tokens do"
         return f"precision {self.precision:.2f}, recall {self.recall:.2f} on {self.tokens:,} firing train tokens"
 
 
@@ -117,7 +122,8 @@ class Inducer:
         strength = pattern.predict(self.text)
         fires, said = evidence.y > LEVEL_FIRES, strength > LEVEL_FIRES
         both = float((fires & said).sum())
-        figures = Figures(both / max(1.0, said.sum()), both / max(1.0, fires.sum()), int(fires.sum()), r_train, r_validation)
+        precision = both / float(said.sum()) if said.any() else None
+        figures = Figures(precision, both / max(1.0, fires.sum()), int(fires.sum()), r_train, r_validation)
         facets = tuple(
             Facet(description=render(one), pattern=str(one)) for one in (Pattern((clause,)) for clause in pattern.clauses)
         )
@@ -154,7 +160,8 @@ def induce(view: View, feature: int, validate: Validate, seed: int = 0) -> Induc
 def choose(evidence: Evidence, clauses: list[Clause], validate: Validate) -> tuple[Pattern, float, float]:
     """The pattern, shortened as far as validation pays for it, with its correlations on train and validation."""
     tried = [(pattern, r_train, validate(pattern)) for pattern, r_train in shortenings(evidence, clauses)]
-    return max(tried, key=lambda entry: entry[2] - WORD_PRICE * length(entry[0]))
+    fitting = [entry for entry in tried if length(entry[0]) <= MAX_WORDS] or tried[-1:]
+    return max(fitting, key=lambda entry: entry[2] - WORD_PRICE * length(entry[0]))
 
 
 def main_clause(evidence: Evidence, pattern: Pattern) -> Clause:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from dragoman.tools.patterns.language import Clause, Earlier, Near, OneOf, Pattern, Tokens, Unless
 from dragoman.tools.patterns.render import render
 
 from .fit import fit_levels
 from .grow import Evidence
 
-MAX_STEPS = 12
+MAX_STEPS = 30
 """How many times a pattern is shortened at most."""
 
 
@@ -28,13 +30,12 @@ def shortenings(evidence: Evidence, clauses: list[Clause]) -> list[tuple[Pattern
     pattern, r = fit_levels(evidence, clauses)
     path = [(pattern, r)]
     while len(path) <= MAX_STEPS:
-        shorter = [(*fit_levels(evidence, list(fewer)), 0) for fewer in _steps(pattern.clauses)]
+        words = length(pattern)
+        shorter = [fit_levels(evidence, list(fewer)) for fewer in _steps(pattern.clauses)]
         if not shorter:
             break
-        words = length(pattern)
-        pattern, r, _ = min(
-            shorter, key=lambda entry: ((path[-1][1] - entry[1]) / max(1, words - length(entry[0])), str(entry[0]))
-        )
+        losses = [(r - fewer_r) / max(1, words - length(fewer)) for fewer, fewer_r in shorter]
+        pattern, r = shorter[int(np.argmin(losses))]
         path.append((pattern, r))
     return path
 

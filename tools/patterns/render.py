@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 
 from .forms import FORMS
@@ -101,6 +102,7 @@ def narrowing(wide: Clause, narrow: Clause) -> str:
     return " and ".join([f"when it is {tokens_phrase(Tokens((more,)), one=True)}", *also])
 
 
+@lru_cache(maxsize=4096)
 def clause_phrase(clause: Clause) -> str:
     """A clause without its strength: `"park" right after "the" and inside double quotes`."""
     phrase = tokens_phrase(clause.tokens)
