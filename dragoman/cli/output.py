@@ -41,6 +41,9 @@ def summary_table(summary: Summary) -> Table:
     for name in ("n", "median over features", "label minus control", "label better"):
         table.add_column(name, justify="right", no_wrap=True)
     for scorer, name in SCORERS.items():
+        if not any(summary.line(scorer, contestant).median.n for contestant in CONTESTANTS):
+            table.add_row(f"[bold]{name}[/bold]", "0", "nothing could be scored")
+            continue
         pairs = {c.against: c.pairing for c in summary.comparisons if c.scorer == scorer}
         table.add_row(f"[bold]{name}[/bold]")
         for contestant in CONTESTANTS:

@@ -121,10 +121,12 @@ def _head(store: Store, material: Material, table: Mapping[int, dict[str, Any]],
 
 
 def summary_rows(summary: Summary) -> list[dict[str, Any]]:
-    """The medians and differences as rows of cells, one a scorer."""
+    """The medians and differences as rows of cells, one a scorer that has any figure."""
     rows = []
     for scorer, name in SCORERS.items():
         lines = [summary.line(scorer, contestant) for contestant in CONTESTANTS]
+        if not any(line.median.n for line in lines):
+            continue
         differences = [c.pairing for c in summary.comparisons if c.scorer == scorer]
         cells = [_interval_cell(line.median) for line in lines]
         cells += [_interval_cell(d.median, "+.3f", f"better on {d.better:.0%}") for d in differences]
@@ -176,6 +178,8 @@ def _plots(
         ("detection.auroc", "Detection: AUROC over contexts", 0.0),
         ("detection.balanced_accuracy", "Detection: balanced accuracy over contexts", 0.0),
     ):
+        if not any((scorer, contestant) in values for contestant in CONTESTANTS):
+            continue
         groups = [
             Group(
                 contestant.replace("_", " "),
@@ -205,6 +209,8 @@ def _plots(
         ("detection.auroc", "Label against token lookup: AUROC"),
     ):
         ours, theirs = values.get((scorer, "label"), {}), values.get((scorer, "token_lookup"), {})
+        if not ours:
+            continue
         low = min(0.0, *ours.values(), *theirs.values(), 0.0)
         dots = [Dot(theirs[f], ours[f], f"{store.key(f)}", f"#f{f}") for f in ours if f in theirs]
         plots.append(

@@ -185,7 +185,10 @@ def _strata(store: Store, feature: Feature, label: Label | None, judge: Judge | 
 def _notes(label: Label) -> list[tuple[str, str]]:
     """The scalars among a label's notes, figures rounded."""
     flat: list[tuple[str, str]] = []
-    for name, value in json.loads(label.notes).items():
+    known = json.loads(label.notes)
+    if "precision" in known and known["precision"] is None:
+        flat.append(("the rule's strengths stay below the firing threshold", ""))
+    for name, value in known.items():
         pairs = value.items() if isinstance(value, dict) else [("", value)]
         for inner, figure in pairs:
             if isinstance(figure, (int, float, str)) and not isinstance(figure, bool):
