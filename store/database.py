@@ -43,7 +43,9 @@ def create_features(path: Path, *, memory_limit: str, threads: int | None, spill
 def open_features(path: Path) -> duckdb.DuckDBPyConnection:
     """The sealed features database, read-only; any number of processes may have it open."""
     try:
-        return duckdb.connect(str(path), read_only=True)
+        connection = duckdb.connect(str(path), read_only=True)
+        connection.execute("SET threads = 1")  # reads are small, and workers read side by side
+        return connection
     except duckdb.IOException as error:
         if "lock" in str(error).lower():
             raise UserError(f"Another process is writing {path}: wait until it has ended, then run this again.") from error

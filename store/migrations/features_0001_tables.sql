@@ -86,8 +86,8 @@ CREATE TABLE feature (
     firing UBIGINT NOT NULL,
     firing_density DOUBLE NOT NULL,
     threshold DOUBLE NOT NULL,
-    quantiles DOUBLE[] NOT NULL,
-    histogram UBIGINT[] NOT NULL,
+    quantiles FLOAT[] NOT NULL,
+    histogram UINTEGER[] NOT NULL,
     firing_contexts UBIGINT NOT NULL,
     corpus_max DOUBLE NOT NULL,
     corpus_active UBIGINT NOT NULL,
@@ -125,7 +125,7 @@ COMMENT ON COLUMN feature.liveness IS 'live: fires in at least 10 train, 5 valid
 COMMENT ON COLUMN feature.dense IS 'Fires in more than half of all windows';
 COMMENT ON COLUMN feature.sampled IS 'Only a sample of its activations is stored; the statistics are exact all the same';
 
-CREATE TABLE top_token (feature UINTEGER, rank UTINYINT, token UINTEGER, mean_value DOUBLE, count UBIGINT);
+CREATE TABLE top_token (feature UINTEGER, rank UTINYINT, token UINTEGER, mean_value FLOAT, count UINTEGER);
 COMMENT ON TABLE top_token IS 'Tokens with the largest mean activation on train, among those it is active on at least thrice';
 COMMENT ON COLUMN top_token.feature IS 'Global feature id';
 COMMENT ON COLUMN top_token.rank IS 'Place in the list, from 0';
@@ -133,7 +133,7 @@ COMMENT ON COLUMN top_token.token IS 'Token id';
 COMMENT ON COLUMN top_token.mean_value IS 'Mean of the non-zero activations on this token';
 COMMENT ON COLUMN top_token.count IS 'How often it is active on this token';
 
-CREATE TABLE logit_effect (feature UINTEGER, side VARCHAR, rank UTINYINT, token UINTEGER, value DOUBLE);
+CREATE TABLE logit_effect (feature UINTEGER, side VARCHAR, rank UTINYINT, token UINTEGER, value FLOAT);
 COMMENT ON TABLE logit_effect IS 'Tokens whose logit the feature''s direction moves most, by the linear path';
 COMMENT ON COLUMN logit_effect.feature IS 'Global feature id';
 COMMENT ON COLUMN logit_effect.side IS 'promoted or suppressed';
@@ -141,14 +141,14 @@ COMMENT ON COLUMN logit_effect.rank IS 'Place in the list, from 0';
 COMMENT ON COLUMN logit_effect.token IS 'Token id';
 COMMENT ON COLUMN logit_effect.value IS 'Change of the logit for one unit of activation';
 
-CREATE TABLE neighbour (feature UINTEGER, rank UTINYINT, other UINTEGER, cosine DOUBLE);
+CREATE TABLE neighbour (feature UINTEGER, rank UTINYINT, other UINTEGER, cosine FLOAT);
 COMMENT ON TABLE neighbour IS 'Nearest features of the same dictionary by cosine of the decoder directions';
 COMMENT ON COLUMN neighbour.feature IS 'Global feature id';
 COMMENT ON COLUMN neighbour.rank IS 'Place in the list, from 0';
 COMMENT ON COLUMN neighbour.other IS 'Global id of the other feature';
 COMMENT ON COLUMN neighbour.cosine IS 'Cosine of the two directions';
 
-CREATE TABLE coactivation (feature UINTEGER, rank UTINYINT, other UINTEGER, jaccard DOUBLE, shared UBIGINT);
+CREATE TABLE coactivation (feature UINTEGER, rank UTINYINT, other UINTEGER, jaccard FLOAT, shared UINTEGER);
 COMMENT ON TABLE coactivation IS 'Features that fire on the same train tokens, counted on a fixed sample of train tokens (its size is in meta)';
 COMMENT ON COLUMN coactivation.feature IS 'Global feature id';
 COMMENT ON COLUMN coactivation.rank IS 'Place in the list, from 0';
