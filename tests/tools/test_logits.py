@@ -35,7 +35,8 @@ def test_effects_are_the_derivative_of_the_logits_with_the_norms_scale_held(fami
         moved = vector - vector.mean() if centred else vector
         weight = norm.weight.double()
         normed = moved / scale * (1 + weight if family.startswith("gemma") else weight)
-        return normed @ subject.unembedding().double().T
+        logits: torch.Tensor = normed @ subject.unembedding().double().T
+        return logits
 
     with torch.inference_mode():
         expected = torch.stack([(head(x + d.double()) - head(x)) * scale for d in directions])

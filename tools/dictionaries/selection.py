@@ -69,4 +69,4 @@ def _largest(row: np.ndarray, value: np.ndarray, rows: int, k: int) -> np.ndarra
         before = np.cumsum(tied) - tied
         first = np.searchsorted(row, row)  # where the row of each candidate begins
         keep = (value > least) | (tied & (before - before[first] < room[row]))
-    return keep
+    return np.asarray(keep, bool)
