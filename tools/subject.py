@@ -24,6 +24,7 @@ from dragoman.store.records import SubjectInfo
 from .families import Family, family_of
 from .fingerprint import files_hash, tensors_hash
 from .hooks import HookPoint, parse_hook_point
+from .linear import PackedModules
 from .loading import choose_device, choose_dtype, load_model, locate, weight_files
 
 
@@ -269,12 +270,16 @@ class Subject:
 
         handles = [self._hook(point, keep) for point in wanted]
         try:
-            with contextlib.suppress(_Stop):
+            with self._packed.active(), contextlib.suppress(_Stop):
                 self.decoder(input_ids=ids.to(self.device), use_cache=False)
         finally:
             for handle in handles:
                 handle.remove()
         return {name: captured[point] for name, point in names.items()}
+
+    @cached_property
+    def _packed(self) -> PackedModules:
+        return PackedModules(self.blocks)
 
     def _hook(self, point: HookPoint, keep: Callable[[HookPoint, Tensor], None]) -> Any:
         family, block = self.family, self.blocks[point.layer]

@@ -31,6 +31,7 @@ from torch import Tensor
 from dragoman.store.errors import UserError
 from dragoman.tools.fingerprint import files_hash
 from dragoman.tools.hooks import RESIDUAL_WRITERS, parse_hook_point
+from dragoman.tools.linear import PackedLinear, can_pack
 
 from .dictionary import DictionaryFacts, SparseCodes, sparse
 from .selection import top_k
@@ -136,7 +137,7 @@ class SaeLensDictionary:
         self.facts, self.config, self.centred = facts, config, centred
         self._w = weights
         self._norms = weights["W_dec"].norm(dim=-1) if config.rescale_acts_by_decoder_norm else None
-        self._buffer: Tensor | None = None
+        self._packed: PackedLinear | None = None
 
     @property
     def width(self) -> int:
@@ -169,7 +170,7 @@ class SaeLensDictionary:
         if self.config.architecture == "gated":
             magnitude = torch.relu(h @ (w["W_enc"] * w["r_mag"].exp()) + w["b_mag"])
             return magnitude * (h @ w["W_enc"] + w["b_gate"] > 0)
-        p = torch.addmm(w["b_enc"], h, w["W_enc"])
+        p = self._pre_activations(h)
         if self.config.architecture == "jumprelu":
             return torch.relu(p) * (p > w["threshold"])
         return torch.relu_(p)
@@ -178,17 +179,18 @@ class SaeLensDictionary:
         """The activations above zero, in coordinates."""
         if self.config.architecture != "topk":
             return sparse(self.encode(x))
-        p = self._scratch(len(x))
-        torch.addmm(self._w["b_enc"], self._prepare(x), self._w["W_enc"], out=p)
+        p = self._pre_activations(self._prepare(x))
         if self._norms is not None:
             p *= self._norms
         return top_k(p, min(self.config.k, self.width))
 
-    def _scratch(self, tokens: int) -> Float[Tensor, "tokens width"]:
-        """Memory for pre-activations, kept between calls: a fresh allocation costs a tenth of the matrix product."""
-        if self._buffer is None or len(self._buffer) < tokens or self._buffer.device != self._w["W_enc"].device:
-            self._buffer = torch.empty(tokens, self.width, device=self._w["W_enc"].device)
-        return self._buffer[:tokens]
+    def _pre_activations(self, h: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens width"]:
+        weight, bias = self._w["W_enc"], self._w["b_enc"]
+        if not can_pack(weight):
+            return torch.addmm(bias, h, weight)
+        if self._packed is None:
+            self._packed = PackedLinear(weight.T, bias)
+        return self._packed(h.contiguous())
 
     def decode(self, codes: Float[Tensor, "tokens width"], x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_out"]:
         """The reconstruction of `x` (of the centred `x` where the dictionary was trained on it)."""
