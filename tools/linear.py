@@ -1,8 +1,8 @@
 """Linear layers through oneDNN with weights packed beforehand, for float32 on CPUs.
 
 torch sends float32 matrix products on x86 to MKL, which on AMD processors runs at less than half of oneDNN's speed (88 against
-210 GFLOP/s on a core of the machine that this was written on). Sums are only ordered differently. Where oneDNN, float32 or the CPU is
-missing, everything stays as it is. Packed weights are copies, so large models are left alone.
+210 GFLOP/s on a core of the machine that this was written on). Only the order of the sums differs. Where oneDNN, float32 or
+the CPU is missing, everything stays as it is. Packed weights are copies, so large models are left alone.
 """
 
 from __future__ import annotations
