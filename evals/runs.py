@@ -18,9 +18,20 @@ LOCKS = "locks"
 """Folder inside the store; one lock a run, so that two processes never work on the same one."""
 
 
+NAMES = ("model", "text", "dictionaries", "hash")
+"""Entries of a harvest's plan that say where something lay; its hash stands beside it."""
+
+
 def store_hash(store: Store) -> str:
-    """What identifies a store's content in configurations: a hash of its manifest."""
-    return digest(store.manifest.model_dump_json())
+    """What identifies a store's content in configurations: hashes, settings and counts, but no paths.
+
+    So the same harvest in two folders gives runs, labels and scores of the same ids.
+    """
+    known = store.manifest.model_dump(mode="json", exclude={"made_by", "subject", "dictionaries", "plan"})
+    known["plan"] = {name: value for name, value in store.manifest.plan.items() if name not in NAMES}
+    known["subject"] = [store.subject.weights_hash, store.subject.tokenizer_hash]
+    known["dictionaries"] = [[d.name, d.weights_hash, d.hook_in, d.width] for d in store.dictionaries]
+    return digest(canonical(known))
 
 
 def digest(text: str) -> str:

@@ -46,6 +46,8 @@ NEIGHBOURS = 3
 """Near misses come from the contexts of so many nearest features."""
 TRIGGERS = 10
 """Near misses hold one of so many tokens on which the feature fires most often in train."""
+HEADLINE = ("simulation.r", "label")
+"""Scorer and contestant whose median the progress bar shows."""
 STEP = "score"
 """Name of this step in the ledger's failures."""
 
@@ -142,6 +144,7 @@ def _score_all(store: Store, plan: Plan, jobs: Sequence[Job], workers: int, prog
     ledger = store.ledger
     done = ledger.scored_features(plan.run) | {feature for feature, _, _ in ledger.failures(plan.run)}
     left = [job for job in jobs if job.feature not in done]
+    so_far: list[float] = []
     with Progress("score", len(jobs), len(jobs) - len(left), progress) as bar:
         for job, outcome in work(left, partial(_bench, plan), workers):
             if isinstance(outcome, Failed):
@@ -149,7 +152,8 @@ def _score_all(store: Store, plan: Plan, jobs: Sequence[Job], workers: int, prog
                 ledger.add_failure(plan.run, job.feature, STEP, outcome.reason)
             elif isinstance(outcome, Done):
                 ledger.add_scores(outcome.value)
-            bar.advance()
+                so_far += [s.value for s in outcome.value if (s.scorer, s.contestant) == HEADLINE and s.value is not None]
+            bar.advance(f"median r {np.median(so_far):.2f}" if so_far else "")
 
 
 def _bench(plan: Plan) -> Callable[[Job], list[Score]]:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -30,6 +31,8 @@ from .material import Material
 from .plots import COLOURS, Axis, Dot, Group, distributions, histogram, scatter
 from .sections import Cell, Page, cell, section
 
+log = logging.getLogger(__name__)
+
 SECTIONS = 1000
 """More features than this get no section of their own."""
 TABLE = ("simulation.r", "detection.auroc", "detection.balanced_accuracy")
@@ -48,7 +51,11 @@ def write_report(material: Material, path: Path, workers: int = 2, progress: boo
     setup = partial(_renderer, material, tuple(order))
     with Progress("report", len(order), enabled=progress) as bar:
         for feature, outcome in work(order, setup, workers if len(order) > 20 else 0):
-            sections[feature] = outcome.value if isinstance(outcome, Done) else _failure(feature, outcome.reason)
+            if isinstance(outcome, Done):
+                sections[feature] = outcome.value
+            else:
+                log.warning("the section of feature %d could not be made: %s\n%s", feature, outcome.reason, outcome.trace)
+                sections[feature] = _failure(feature, outcome.reason)
             bar.advance()
     body = "".join(sections[feature] for feature in order)
     with disk_errors("writing the report", path.parent):
