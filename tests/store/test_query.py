@@ -109,7 +109,7 @@ def test_functions_that_reach_outside_fail(synthetic_store: Store) -> None:
         assert all(value is None or "/" not in str(value) for row in rows for value in row.values()), expression
 
 
-def test_rows_and_time_are_bounded(synthetic_store: Store) -> None:
+def test_rows_time_and_memory_are_bounded(synthetic_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     result = synthetic_store.sql("SELECT * FROM range(1000000)", max_rows=100)
     assert len(result) == 100 and result.truncated and "cut off" in repr(result)
     assert not synthetic_store.sql("SELECT * FROM range(100)", max_rows=100).truncated
@@ -119,7 +119,8 @@ def test_rows_and_time_are_bounded(synthetic_store: Store) -> None:
             "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE hash(a.range, b.range) % 7 = 0", max_seconds=0.3
         )
     assert time.monotonic() - began < 20
-    with pytest.raises(UserError, match="failed"):
+    monkeypatch.setattr(query, "MEMORY", "50MB")
+    with pytest.raises(UserError, match="Out of Memory"):
         synthetic_store.sql("SELECT list(a.range) FROM range(100000000) a, range(100) b", max_seconds=30)
 
 
