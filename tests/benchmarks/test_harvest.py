@@ -161,10 +161,10 @@ def random_texts(tokens: int, vocabulary: int) -> list[str]:
 @pytest.mark.slow
 def test_harvest_against_a_plain_forward(tmp_path: Path) -> None:
     random_subject, random_dictionary = random_model(small=not FULL)
-    tokens = int(os.environ.get("DRAGOMAN_BENCH_TOKENS", "49152")) if FULL else 20_000
+    tokens = int(os.environ.get("DRAGOMAN_BENCH_TOKENS", "16384")) if FULL else 20_000
     paths = organism_paths()
     organism = Subject.load(paths.model, device="cpu")
-    texts = [d.text for d in corpus_documents(4000 if FULL else 250)]
+    texts = [d.text for d in corpus_documents(2500 if FULL else 250)]
     (tmp_path / "random").mkdir()
     (tmp_path / "organism").mkdir()
     vocabulary = random_subject.info.vocabulary

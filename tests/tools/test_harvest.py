@@ -82,6 +82,33 @@ def test_activate_on_a_stored_window_reproduces_what_is_stored(settings: dict[st
         assert mine.sum() > 1000
 
 
+def test_a_topk_dictionary_is_reproduced_as_well(settings: dict[str, Any], tmp_path: Path) -> None:
+    from sae_lens.saes.sae import SAEMetadata
+    from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
+
+    torch.manual_seed(0)
+    metadata = SAEMetadata(hook_name="blocks.1.hook_resid_post", context_size=17, prepend_bos=True)
+    TopKSAE(TopKSAEConfig(d_in=16, d_sae=64, k=4, metadata=metadata)).save_model(tmp_path / "sae")
+    store = harvest(tmp_path / "s", **{**settings, "dictionaries": [str(tmp_path / "sae")], "window": None})
+    contexts = query(store, "SELECT context, ids FROM context ORDER BY context").fetchall()
+    stored = query(store, "SELECT context, position, feature, value FROM activation ORDER BY ALL").fetchall()
+    source = SubjectSource(settings["model"], load(str(tmp_path / "sae"), settings["model"]))
+    got = source.activations([ids for _, ids in contexts])
+    assert len(stored) == len(got.value) > 1000
+    assert [row[:3] for row in stored] == list(zip(got.row, got.position, got.feature, strict=True))
+    np.testing.assert_allclose([row[3] for row in stored], got.value, atol=1e-4)
+
+
+def test_a_limit_a_feature_keeps_exact_statistics(settings: dict[str, Any], tmp_path: Path) -> None:
+    whole = harvest(tmp_path / "a", **settings)
+    some = harvest(tmp_path / "b", **{**settings, "max_per_feature": 100})
+    assert some.manifest.activations < some.manifest.activations_seen == whole.manifest.activations
+    for feature in (0, 30):
+        ours, exact = some.feature(feature).stats, whole.feature(feature).stats
+        assert ours.sampled and not exact.sampled
+        assert (ours.max, ours.density, ours.histogram) == (exact.max, exact.density, exact.histogram)
+
+
 def test_windows_hold_the_documents_and_nothing_else(settings: dict[str, Any], corpus: Path, tmp_path: Path) -> None:
     store = harvest(tmp_path / "s", **settings)
     subject = settings["model"]
