@@ -64,6 +64,7 @@ def test_spans_and_probes_lie_inside_the_text(held_out: list[Document]) -> None:
             assert probe.at == 0 or probe.answer[0].isdigit() or one.text[probe.at - 1] != " ", probe
 
 
+@pytest.mark.slow
 def test_every_concept_is_described_and_occurs() -> None:
     occurring = Counter(
         concept for one in corpus.generate(7, 5000, split="train") for concept in {span.concept for span in one.spans}
