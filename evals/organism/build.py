@@ -33,11 +33,11 @@ class BuildSettings:
     """Entries of the tokenizer."""
     tokenizer_documents: int = 20_000
     """Training documents that the tokenizer learns from."""
-    sae_documents: int = 12_000
+    sae_documents: int = 6_000
     """Training documents, other than the model's, whose activations the dictionary learns from."""
     test_documents: int = 6_000
     """Held-out documents for competence and truth; 0 measures neither."""
-    threads: int = 2
+    threads: int = 1
     """Processor threads; results are the same only for the same number."""
 
 
@@ -62,7 +62,7 @@ _MODEL, _TOKENIZER, _DICTIONARY, _TEST = range(4)
 def build(out: Path, seed: int = 0, settings: BuildSettings | None = None, *, progress: Callable[[str], None] = print) -> Built:
     """Write `model/`, `sae/`, `competence.json` and `truth.json` to `out`.
 
-    The same seed and settings on the same machine give the same files. The default settings take about 15 minutes on 2 cores.
+    The same seed and settings on the same machine give the same files. The default settings take about 20 minutes on one core.
     """
     settings = settings or BuildSettings()
     began = time.monotonic()

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.functional import embedding, embedding_bag
 from transformers import LlamaForCausalLM
 
 from dragoman.evals.organism.tokens import CONTEXT, windows
@@ -30,11 +31,11 @@ class SAESettings:
     """Width of the dictionary."""
     k: int = 16
     """Features active at a token."""
-    steps: int = 3000
+    steps: int = 7000
     """Optimizer steps."""
-    batch: int = 4096
+    batch: int = 1024
     """Tokens in a step."""
-    rate: float = 2e-3
+    rate: float = 5e-3
     """Peak learning rate of Adam, falling linearly over the last 40 percent."""
     auxiliary: float = 1 / 32
     """Weight of the loss that lets dead features explain what is left over."""
@@ -145,9 +146,9 @@ def train_sae(
     count, d = activations.shape
     centre = activations.float().mean(0)
     scale = float((d / (activations[:200_000].float() - centre).pow(2).sum(1).mean()).sqrt())
-    w_dec = torch.nn.functional.normalize(torch.randn(settings.features, d), dim=1)
-    w_enc, b_enc, b_dec = w_dec.t().clone(), torch.zeros(settings.features), torch.zeros(d)
-    parameters = [w_enc, b_enc, w_dec, b_dec]
+    decoder = torch.nn.functional.normalize(torch.randn(settings.features, d), dim=1)
+    encoder, bias, b_dec = decoder.clone(), torch.zeros(settings.features), torch.zeros(d)
+    parameters = [encoder, bias, decoder, b_dec]
     for p in parameters:
         p.requires_grad_(True)
     optimizer = torch.optim.Adam(parameters, lr=settings.rate, betas=(0.9, 0.999), fused=True)
@@ -159,30 +160,35 @@ def train_sae(
             group["lr"] = settings.rate * _schedule(step, settings.steps)
         chosen = torch.from_numpy(rng.integers(0, count, settings.batch))
         x = (activations[chosen].float() - centre) * scale
-        pre = (x - b_dec) @ w_enc + b_enc
-        features = _keep_top(pre, settings.k)
-        error = x - (features @ w_dec + b_dec)
+        h = x - b_dec
+        # Only the k features that are kept have gradients: pick them first, then compute them again by themselves.
+        with torch.no_grad():
+            kept = (h @ encoder.T + bias).topk(settings.k, dim=-1).indices
+        values = ((embedding(kept, encoder) * h[:, None]).sum(-1) + bias[kept]).relu()
+        error = h - embedding_bag(kept, decoder, per_sample_weights=values, mode="sum")
         loss = error.pow(2).sum(1).mean() / d
         recent.append(float(loss.detach() / x.pow(2).mean()))
-        fired = (features.detach() > 0).any(0)
+        fired = torch.zeros(settings.features, dtype=torch.bool)
+        fired[kept[values > 0]] = True
         silent = torch.where(fired, 0, silent + settings.batch)
         dead = silent > settings.dead_after
         if bool(dead.any()):
-            loss = loss + settings.auxiliary * _auxiliary_loss(pre[:, dead], w_dec[dead], error.detach(), settings.auxiliary_k)
+            pre = h.detach() @ encoder[dead].T + bias[dead]
+            loss = loss + settings.auxiliary * _auxiliary_loss(pre, decoder[dead], error.detach(), settings.auxiliary_k)
         torch.autograd.backward(loss)
-        assert w_dec.grad is not None
+        assert decoder.grad is not None
         with torch.no_grad():
-            w_dec.grad -= (w_dec.grad * w_dec).sum(1, keepdim=True) * w_dec
+            decoder.grad -= (decoder.grad * decoder).sum(1, keepdim=True) * decoder
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
-            w_dec /= w_dec.norm(dim=1, keepdim=True)
+            decoder /= decoder.norm(dim=1, keepdim=True)
         if (step + 1) % 100 == 0 or step + 1 == settings.steps:
             progress(SAEPoint(step + 1, float(np.mean(recent)), int(dead.sum()), time.monotonic() - began))
             recent = []
-    w_enc, b_enc, w_dec, b_dec = (p.detach().clone() for p in parameters)
-    return TopK(w_enc, b_enc / scale, w_dec, b_dec / scale + centre, settings.k)
+    encoder, bias, decoder, b_dec = (p.detach().clone() for p in parameters)
+    return TopK(encoder.T.contiguous(), bias / scale, decoder, b_dec / scale + centre, settings.k)
 
 
 def save_sae(sae: TopK, folder: Path, *, model_name: str = "dragoman-organism", layer: int = LAYER) -> None:

@@ -18,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from dragoman.evals.organism.document import Document
 from dragoman.evals.organism.muon import Muon
 from dragoman.evals.organism.tokens import CONTEXT, Rows, pack, token_ids
+from dragoman.evals.organism.wiring import echoes, wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class ModelSettings:
     """Transformer blocks."""
     hidden: int = 512
     """Units of each block's gated MLP."""
-    tokens: int = 10_000_000
+    tokens: int = 8_000_000
     """Training tokens, padding not counted."""
     rate: float = 3e-3
     """Peak learning rate of AdamW, which trains embeddings, norms and the head."""
@@ -46,6 +47,12 @@ class ModelSettings:
     """Tokens in a step, padding counted."""
     row: int = 256
     """Tokens in a row of a step."""
+    wired: int = 2
+    """Heads of the first two blocks that start as an induction circuit; 0 starts from random weights alone."""
+    echo: float = 0.3
+    """Share of random repeated tokens in the first part of training."""
+    echo_tokens: int = 500_000
+    """How long that part is."""
     compile: bool = True
     """Use torch.compile where it works; without it training takes about 1.5 times as long."""
 
@@ -79,7 +86,11 @@ def train_model(
     """
     torch.manual_seed(seed)
     model = LlamaForCausalLM(_config(tokenizer, settings))
+    if settings.wired:
+        wire(model, settings.wired)
     model.train()
+    # On windows this short, attention written out is faster than the fused kernel with a mask.
+    model.set_attn_implementation("eager")
     optimizers = _optimizers(model, settings)
     loss_of = _loss_function(model, settings)
     began = time.monotonic()
@@ -106,6 +117,7 @@ def train_model(
     else:
         raise ValueError(f"the corpus ended after {seen} tokens of {settings.tokens}: generate more documents")
     model.train(False)
+    model.set_attn_implementation("sdpa")
     return model
 
 
@@ -187,7 +199,13 @@ def _batches(
     stream = token_ids(tokenizer, documents)
     count = settings.batch // settings.row
     kept: list[NDArray[np.uint16]] = []
-    while kept := list(islice(stream, 4096)):
+    given = 0
+    while kept := list(islice(stream, 1024 if given < settings.echo_tokens else 4096)):
+        size = sum(len(ids) for ids in kept)
+        if given < settings.echo_tokens and settings.echo:
+            extra = int(size * settings.echo / (1 - settings.echo))
+            kept += echoes(len(tokenizer), len(tokenizer.all_special_ids), extra, CONTEXT - 1, rng)
+        given += size
         rows = pack(kept, bos=tokenizer.bos_token_id, eos=tokenizer.eos_token_id, length=settings.row, rng=rng)
         order = rng.permutation(len(rows.ids))
         for at in range(0, len(order) - count + 1, count):

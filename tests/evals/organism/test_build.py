@@ -17,7 +17,9 @@ from dragoman.evals.organism.sae import SAESettings
 from dragoman.evals.organism.train import ModelSettings
 
 TINY = BuildSettings(
-    model=ModelSettings(width=32, layers=3, hidden=32, tokens=8_000, batch=1024, warmup=2, compile=False),
+    model=ModelSettings(
+        wired=0, echo_tokens=2_000, width=32, layers=3, hidden=32, tokens=8_000, batch=1024, warmup=2, compile=False
+    ),
     sae=SAESettings(features=64, k=8, steps=40, batch=256, dead_after=5000),
     vocabulary=500,
     tokenizer_documents=100,

@@ -17,7 +17,9 @@ from dragoman.evals.organism.tokenizer import train_tokenizer
 from dragoman.evals.organism.train import ModelSettings, TrainingPoint, block_mask, load_model, save_model, train_model
 
 TEXTS = ["one two three four five.", "six seven eight nine ten.", "red green blue."]
-SETTINGS = ModelSettings(width=32, layers=2, hidden=32, tokens=15_000, batch=512, row=128, warmup=5, compile=False)
+SETTINGS = ModelSettings(
+    wired=0, echo=0.0, width=32, layers=2, hidden=32, tokens=15_000, batch=512, row=128, warmup=5, compile=False
+)
 TOKENIZER = train_tokenizer(TEXTS * 5, 300)
 
 
