@@ -10,7 +10,7 @@ import typer
 
 from .options import Json, Quiet, Workers
 
-DOCUMENTS = 6000
+DOCUMENTS = 3000
 """Documents of the demo's corpus."""
 SEED = 7
 """Seed of the demo's corpus: documents that the model was not trained on."""
