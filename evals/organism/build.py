@@ -35,7 +35,7 @@ class BuildSettings:
     """Training documents that the tokenizer learns from."""
     sae_documents: int = 6_000
     """Training documents, other than the model's, whose activations the dictionary learns from."""
-    test_documents: int = 6_000
+    test_documents: int = 3_000
     """Held-out documents for competence and truth; 0 measures neither."""
     threads: int = 1
     """Processor threads; results are the same only for the same number."""
