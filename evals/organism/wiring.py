@@ -8,6 +8,8 @@ read it. All weights are trained from there on.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,7 +35,8 @@ def wire(model: LlamaForCausalLM, heads: int, *, scale: float = 0.2, look: float
     embeddings.sub_((embeddings @ shared)[:, None] * shared).add_(shared * scale * width**0.5)
     first, second = model.model.layers[0].self_attn, model.model.layers[1].self_attn
 
-    turn = model.config.rope_parameters["rope_theta"] ** (-torch.arange(HEAD // 2) / (HEAD // 2))
+    rotary: Any = model.config.rope_parameters
+    turn = rotary["rope_theta"] ** (-torch.arange(HEAD // 2) / (HEAD // 2))
     key = look * torch.cat([torch.ones(HEAD // 2), torch.zeros(HEAD // 2)])
     query = look * torch.cat([turn.cos(), -turn.sin()])
     read, write = _orthonormal(width, units, shared), _orthonormal(width, units)
@@ -66,5 +69,7 @@ def echoes(vocabulary: int, special: int, tokens: int, length: int, rng: np.rand
 def _orthonormal(width: int, count: int, without: Tensor | None = None) -> Tensor:
     """Random orthonormal columns [width, count], all orthogonal to `without` [width]."""
     if without is None:
-        return torch.linalg.qr(torch.randn(width, count))[0]
-    return torch.linalg.qr(torch.cat([without[:, None], torch.randn(width, count)], dim=1))[0][:, 1:]
+        plain: Tensor = torch.linalg.qr(torch.randn(width, count))[0]
+        return plain
+    columns: Tensor = torch.linalg.qr(torch.cat([without[:, None], torch.randn(width, count)], dim=1))[0]
+    return columns[:, 1:]

@@ -23,9 +23,9 @@ def model() -> LlamaForCausalLM:
         num_attention_heads=4,
         num_key_value_heads=4,
         head_dim=32,
-        attn_implementation="eager",
     )
     built = LlamaForCausalLM(shape)
+    built.set_attn_implementation("eager")
     wire(built, 2)
     built.train(False)
     return built
