@@ -10,7 +10,7 @@ import typer
 
 from .options import Json, Quiet, Workers
 
-DOCUMENTS = 3000
+DOCUMENTS = 2000
 """Documents of the demo's corpus."""
 SEED = 7
 """Seed of the demo's corpus: documents that the model was not trained on."""

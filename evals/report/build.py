@@ -33,7 +33,7 @@ from .sections import Cell, Page, cell, section
 
 log = logging.getLogger(__name__)
 
-SECTIONS = 1000
+SECTIONS = 2000
 """More features than this get no section of their own."""
 TABLE = ("simulation.r", "detection.auroc", "detection.balanced_accuracy")
 """Scorers shown in the table of all features."""

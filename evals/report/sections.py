@@ -24,11 +24,11 @@ from .highlight import highlight, visible
 from .plots import activation_histogram
 
 SHOWN: tuple[tuple[Split, Stratum, int, str], ...] = (
-    ("train", "top", 5, "Strongest on train"),
-    ("train", "quantile", 4, "Across the quantiles of its activations on train"),
-    ("train", "random_active", 2, "Random active on train"),
+    ("train", "top", 4, "Strongest on train"),
+    ("train", "quantile", 3, "Across the quantiles of its activations on train"),
+    ("train", "random_active", 1, "Random active on train"),
     ("train", "near_miss", 2, "Near misses on train: its trigger tokens, but silent"),
-    ("test", "top", 4, "Strongest on test, which the explainer never saw"),
+    ("test", "top", 3, "Strongest on test, which the explainer never saw"),
 )
 """What a section shows: split, stratum, number of examples, heading."""
 
