@@ -15,7 +15,7 @@ from . import CannotJudge
 
 Rows = Int[NDArray[np.int64], " contexts"]
 
-PROBABILITY = {"faintly": 0.35, "weakly": 0.75, "moderately": 0.9, "strongly": 0.97, "fully": 0.99}
+PROBABILITY = {"faintly": 0.55, "weakly": 0.75, "moderately": 0.9, "strongly": 0.97, "fully": 0.99}
 """How likely a token fires (above 0.2 of the train maximum) of which a pattern states this strength, as a round
 figure. Measured on
 train tokens of a draft organism, in the mean over 60 induced labels: .39, .76, .92, .98, .99."""
