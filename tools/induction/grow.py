@@ -35,7 +35,7 @@ CLAUSE_WORDS = 3.0
 """What a further clause costs besides its sets."""
 MAX_CONDITIONS = 3
 MAX_CLAUSES = 6
-BEAM = 3
+BEAM = 2
 MAX_SILENT = 12_000
 """Silent tokens of a clause that are looked at when it is extended."""
 OFFSETS = (-1, 1, -2, 2)

@@ -24,7 +24,7 @@ Doubles = NDArray[np.float64]
 Gain = Callable[[Doubles, Doubles], Doubles]
 """Reduction of the squared error from the counts and sums of candidate sets."""
 
-SEEDS = 16
+SEEDS = 12
 """How many of the most telling tokens "used like" is tried around."""
 PENALTY = 0.0025
 """Share of the total squares that every further word of a label must bring."""
