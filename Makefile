@@ -27,7 +27,7 @@ types: $(VENV)/.test
 bench: $(VENV)/.test
 	DRAGOMAN_BENCH=full $(BIN)/python -m pytest tests/benchmarks -m benchmark -s
 
-# Full-size kill tests; writes docs/soak.md.
+# Kill tests at ten random moments a command.
 soak: $(VENV)/.test
 	DRAGOMAN_SOAK=full $(BIN)/python -m pytest tests -m soak -s
 
