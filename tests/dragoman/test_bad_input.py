@@ -84,8 +84,10 @@ def test_unknown_names(store: Path) -> None:
 
 
 def test_sql_is_read_only_and_explains_mistakes(store: Path) -> None:
+    before = (store / "features.duckdb").read_bytes()
     refused("sql", store, "drop table feature")
-    refused("sql", store, "select nosuch from feature")
+    assert (store / "features.duckdb").read_bytes() == before
+    assert "nosuch" in refused("sql", store, "select nosuch from feature")
 
 
 def test_harvest_without_its_flags(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -75,9 +76,16 @@ def test_a_setup_that_fails_stops_the_run() -> None:
 
 
 def test_the_caller_may_leave_early() -> None:
+    others = set(multiprocessing.active_children())
     stream = work(range(100), squares, workers=2)
     next(stream)
+    workers = set(multiprocessing.active_children()) - others
+    assert workers
     stream.close()  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 30
+    while any(worker.is_alive() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(worker.is_alive() for worker in workers)
 
 
 def test_workers_leave_when_the_parent_is_killed(tmp_path: Path) -> None:
@@ -100,7 +108,7 @@ def test_workers_leave_when_the_parent_is_killed(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     workers = [int(path.name) for path in pids.iterdir()]
-    assert len(workers) == 2
+    assert workers
     while any(_alive(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(_alive(pid) for pid in workers)

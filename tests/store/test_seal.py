@@ -216,7 +216,9 @@ def test_leftovers_in_the_build_folder_do_no_harm(tmp_path: Path) -> None:
         (tmp_path / "build" / name).write_bytes(os.urandom(100))
     (tmp_path / "build" / "spill").mkdir()
     seal_shards(tmp_path)
-    Store.open(tmp_path).close()
+    assert not (tmp_path / "build").exists()
+    with Store.open(tmp_path) as store:
+        assert store.manifest.activations > 0
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.3])
