@@ -38,7 +38,7 @@ class DictionaryFacts:
     hook_in: str
     """Hook point it reads."""
     hook_out: str
-    """Hook point whose tensor it reconstructs, or whose basis its directions live in."""
+    """Hook point whose tensor it reconstructs, or whose basis its directions live in; the first of `hooks_out`."""
     weights_hash: str
     """SHA-256 of its weights."""
     context_size: int | None = None
@@ -47,6 +47,13 @@ class DictionaryFacts:
     """Whether they began with BOS; None if it does not say."""
     reconstructs: bool = True
     """Whether decode(encode(x)) is meant to give x back, so that the variance unexplained says something."""
+    more_hooks_out: tuple[str, ...] = ()
+    """Further hook points it writes to: the later layers of a cross-layer transcoder."""
+
+    @property
+    def hooks_out(self) -> tuple[str, ...]:
+        """Every hook point it writes to."""
+        return (self.hook_out, *self.more_hooks_out)
 
     def info(self, width: int, offset: int, variance_unexplained: float | None) -> DictionaryInfo:
         """The record for the store."""
@@ -106,6 +113,27 @@ class Dictionary(Protocol):
     def to(self, device: torch.device) -> None:
         """Move the weights."""
         ...
+
+
+class WritesSeveral(Protocol):
+    """A dictionary with a decoder for each of several hook points, such as one layer of a cross-layer transcoder."""
+
+    def decode_at(
+        self, hook: str, codes: Float[Tensor, "tokens width"], x: Float[Tensor, "tokens d_in"]
+    ) -> Float[Tensor, "tokens d_out"]:
+        """What the activations write at one of its hook points."""
+        ...
+
+
+def decode_at(
+    dictionary: Dictionary, hook: str, codes: Float[Tensor, "tokens width"], x: Float[Tensor, "tokens d_in"]
+) -> Float[Tensor, "tokens d_out"]:
+    """What activations write at `hook`, one of the dictionary's `facts.hooks_out`; `x` is the input they come from."""
+    if dictionary.facts.more_hooks_out:
+        several: WritesSeveral = dictionary  # type: ignore[assignment]
+        return several.decode_at(hook, codes, x)
+    assert hook == dictionary.facts.hook_out, hook
+    return dictionary.decode(codes, x)
 
 
 DENSE = {"cpu": 6 << 20, "cuda": 1 << 28}
