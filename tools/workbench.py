@@ -1,0 +1,231 @@
+"""From a store to something one can experiment with: its subject and dictionaries, found again and checked against the manifest.
+
+The manifest keeps the places as the user gave them. A relative one is looked for from the current folder, then from the folder
+above the store and those above that, so that a project that moved as a whole still opens; what came with this package is looked
+for in the package as it is installed now. The hashes decide whether what was found is what the store was harvested from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from dragoman.store.errors import UserError
+from dragoman.store.features import Store
+from dragoman.store.records import DictionaryInfo, FeatureKey, TrainStats
+
+from .dictionaries import Dictionary, load
+from .fingerprint import tensors_hash
+from .source import SubjectSource
+from .subject import Subject
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+"""Where the folders evals, tools and so on lie."""
+
+
+class LocatedFeature(NamedTuple):
+    """Where a feature lives."""
+
+    dictionary: Dictionary
+    """The dictionary it belongs to."""
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs
+    """Its row there."""
+
+
+class Workbench:
+    """A store with its subject and dictionaries, each loaded when it is first needed. Also a context manager."""
+
+    def __init__(
+        self,
+        store: Store,
+        model: str | Path | Subject | None = None,
+        dictionaries: Sequence[str] | Mapping[str, Dictionary] = (),
+        device: str | None = None,
+    ) -> None:
+        """
+        Args:
+            store: the sealed store.
+            model: where the model is now, or the loaded Subject; by default where the manifest says.
+            dictionaries: `NAME=SPEC` for dictionaries that have moved, or loaded ones by name.
+            device: as for `Subject.load`.
+
+        Raises:
+            UserError: a dictionary is named that the store does not have.
+        """
+        self.store, self._model, self._device = store, model, device
+        self._loaded: dict[str, Dictionary] = {}
+        self._given: dict[str, Dictionary | str] = {}
+        self._stats: dict[int, TrainStats] = {}
+        names = [info.name for info in store.dictionaries]
+        pairs = dictionaries.items() if isinstance(dictionaries, Mapping) else map(_named, dictionaries)
+        for name, given in pairs:
+            if name not in names:
+                raise UserError(f"This store has no dictionary {name!r}: it has {', '.join(names)}.")
+            self._given[name] = given
+
+    @classmethod
+    def open(
+        cls,
+        store: Store | Path | str,
+        model: str | Path | Subject | None = None,
+        dictionaries: Sequence[str] | Mapping[str, Dictionary] = (),
+        device: str | None = None,
+    ) -> Workbench:
+        """Open a store for experiments; the arguments are those of the constructor. Nothing of the model is read yet."""
+        return cls(store if isinstance(store, Store) else Store.open(store), model, dictionaries, device)
+
+    def __repr__(self) -> str:
+        return f"Workbench({self.store!r})"
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.store.close()
+
+    # What it holds
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The model the store was harvested from.
+
+        Raises:
+            UserError: it is not where it was, or its weights or tokenizer are not those of the harvest.
+        """
+        if isinstance(self._model, Subject):
+            return self._checked(self._model)
+        recorded = self.store.subject.name
+        place = str(self._model) if self._model is not None else self._found(recorded)
+        try:
+            subject = Subject.load(place, self._device, self.store.manifest.plan.get("dtype"))
+        except UserError as error:
+            if self._model is not None or Path(place).is_dir():
+                raise
+            raise UserError(f"The model of this store, {recorded}, was not found: say with --model where it is now.") from error
+        return self._checked(subject)
+
+    @property
+    def dictionaries(self) -> dict[str, Dictionary]:
+        """All dictionaries by name, loaded."""
+        return {info.name: self.dictionary(info.name) for info in self.store.dictionaries}
+
+    def dictionary(self, name: str) -> Dictionary:
+        """One dictionary of the store.
+
+        Raises:
+            UserError: the store has none of that name, its files are gone, or they have changed since the harvest.
+        """
+        if name not in self._loaded:
+            info = next((info for info in self.store.dictionaries if info.name == name), None)
+            if info is None:
+                have = ", ".join(info.name for info in self.store.dictionaries)
+                raise UserError(f"There is no dictionary {name!r} in this store: it has {have}.")
+            self._loaded[name] = self._load(info)
+        return self._loaded[name]
+
+    def feature(self, feature: str | int | FeatureKey) -> LocatedFeature:
+        """The dictionary of a feature and its row there.
+
+        Raises:
+            UserError: there is no such feature, or its dictionary cannot be loaded.
+        """
+        name, index = self.store.key(self.store.id(feature))
+        return LocatedFeature(self.dictionary(name), index)
+
+    def source(self, dictionary: str | Dictionary, batch_size: int = 16) -> SubjectSource:
+        """The subject with one dictionary, BOS as in the store."""
+        loaded = self.dictionary(dictionary) if isinstance(dictionary, str) else dictionary
+        return SubjectSource(self.subject, loaded, self.prepend_bos, batch_size)
+
+    @property
+    def prepend_bos(self) -> bool:
+        """Whether BOS stands before every window."""
+        return self.store.subject.prepend_bos
+
+    @property
+    def window(self) -> int:
+        """Tokens of a window, BOS not counted."""
+        return int(self.store.manifest.plan["window"])
+
+    def stats(self, feature: str | int | FeatureKey) -> TrainStats:
+        """Statistics of a feature from train rows."""
+        number = self.store.id(feature)
+        if number not in self._stats:
+            self._stats[number] = self.store.train_view().stats(number)
+        return self._stats[number]
+
+    def threshold(self, feature: str | int | FeatureKey) -> float:
+        """t: the feature fires above this."""
+        return self.stats(feature).threshold
+
+    def maximum(self, feature: str | int | FeatureKey) -> float:
+        """Its largest activation on train."""
+        return self.stats(feature).max
+
+    # Finding and checking
+
+    def _checked(self, subject: Subject) -> Subject:
+        wanted, found = self.store.subject, subject.info
+        same = wanted.weights_hash == found.weights_hash or (
+            subject.folder is not None and wanted.weights_hash == tensors_hash(subject.model.state_dict())
+        )
+        for what, equal in (("weights", same), ("tokenizer", wanted.tokenizer_hash == found.tokenizer_hash)):
+            if not equal:
+                raise UserError(
+                    f"The {what} of {subject.name} changed since the harvest of this store: say with --model where the "
+                    "original is, or harvest again."
+                )
+        return subject
+
+    def _load(self, info: DictionaryInfo) -> Dictionary:
+        given = self._given.get(info.name)
+        if given is None:
+            spec = self._found(info.source)
+            try:
+                dictionary = load(f"{info.name}={spec}", self.subject)
+            except UserError as error:
+                if self._exists(spec):
+                    raise
+                raise UserError(
+                    f"The dictionary {info.name} of this store was not found at {info.source}: say with --dictionary "
+                    f"{info.name}=SPEC where it is now."
+                ) from error
+        else:
+            dictionary = load(f"{info.name}={given}", self.subject) if isinstance(given, str) else given
+        if dictionary.facts.weights_hash != info.weights_hash:
+            raise UserError(
+                f"The dictionary {info.name} ({dictionary.facts.source}) changed since the harvest of this store: say with "
+                f"--dictionary {info.name}=SPEC where the original is, or harvest again."
+            )
+        return dictionary
+
+    def _found(self, spec: str) -> str:
+        """The spec with its path where the file or folder lies now; unchanged where nothing is found."""
+        match = re.fullmatch(r"((?:[a-z_]+:)?)(.+?)((?:@[^@/]*)?)", spec)
+        if match is None or self._exists(spec):
+            return spec
+        before, path, after = match.groups()
+        return next((f"{before}{place}{after}" for place in self._places(path) if place.exists()), spec)
+
+    def _exists(self, spec: str) -> bool:
+        return any(Path(part).exists() for part in {spec, re.sub(r"^[a-z_]+:|@[^@/]*$", "", spec)})
+
+    def _places(self, path: str) -> Iterator[Path]:
+        """Where something recorded as `path` may be now."""
+        recorded = Path(path)
+        if not recorded.is_absolute():
+            yield from (folder / recorded for folder in self.store.path.resolve().parents)
+        elif "evals" in recorded.parts:
+            inside = recorded.parts[recorded.parts.index("evals") :]
+            yield _PACKAGE.joinpath(*inside)
+
+
+def _named(spec: str) -> tuple[str, str]:
+    name, equals, rest = spec.partition("=")
+    if not equals or not re.fullmatch(r"[\w.-]+", name):
+        raise UserError(f"{spec!r} does not say which dictionary it is: write --dictionary NAME=SPEC.")
+    return name, rest
