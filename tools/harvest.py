@@ -231,7 +231,7 @@ def _infos(dictionaries: Sequence[Dictionary], done: Sequence[Rest]) -> list[Dic
                 "hook point or normalisation. Labels made from it would be meaningless.",
                 name,
                 info.variance_unexplained,
-                info.hook_in,
+                info.hook_out,
             )
         infos.append(info)
         offset += dictionary.width

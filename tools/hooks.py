@@ -40,6 +40,19 @@ _TRANSFORMER_LENS = {
     "ln2.hook_normalized": "mlp_normalized",
 }
 
+_LENS_NAMES = {
+    "resid_pre": "hook_resid_pre",
+    "resid_mid": "hook_resid_mid",
+    "resid_post": "hook_resid_post",
+    "mlp_in": "mlp.hook_in",
+    "mlp_normalized": "ln2.hook_normalized",
+    "mlp_hidden": "mlp.hook_post",
+    "mlp_out": "hook_mlp_out",
+    "attn_out": "hook_attn_out",
+    "z": "attn.hook_z",
+}
+"""The name that is written for each kind, after `blocks.L.`."""
+
 
 class HookPoint(NamedTuple):
     """A place in the model where activations are read."""
@@ -51,6 +64,16 @@ class HookPoint(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind}.{self.layer}"
+
+    @property
+    def lens_suffix(self) -> str:
+        """TransformerLens' name for the kind, such as `hook_resid_post`."""
+        return _LENS_NAMES[self.kind]
+
+    @property
+    def lens_name(self) -> str:
+        """TransformerLens' name, such as `blocks.2.hook_resid_post`."""
+        return f"blocks.{self.layer}.{self.lens_suffix}"
 
 
 def parse_hook_point(name: str) -> HookPoint:

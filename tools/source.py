@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from .dictionaries import Dictionary, encode_in_chunks
+from .dictionaries import Dictionary, SparseCodes, encode_in_chunks
 from .subject import Subject
 
 
@@ -74,6 +74,7 @@ class SubjectSource:
             hook = self.dictionary.facts.hook_in
             x = self.subject.capture(torch.from_numpy(batch.ids), [hook])[hook]
             codes = encode_in_chunks(self.dictionary, x.flatten(0, 1)[torch.from_numpy(batch.flat).to(x.device)])
+            codes = trained_on(codes, batch.ids.reshape(-1)[batch.flat], self.dictionary)
             token = codes.token.cpu().numpy()
             parts.append(
                 SparseActivations(
@@ -88,6 +89,21 @@ class SubjectSource:
             return SparseActivations(none, none, none, np.zeros(0, np.float32))
         row, position, feature, value = (np.concatenate(column) for column in zip(*parts, strict=True))
         return SparseActivations(row, position, feature, value)
+
+
+def trained_on(codes: SparseCodes, ids: np.ndarray, dictionary: Dictionary) -> SparseCodes:
+    """The activations without those on tokens that the dictionary was not trained on; `ids` are the tokens."""
+    out = excluded(ids, dictionary)
+    if out is None:
+        return codes
+    keep = torch.from_numpy(~out).to(codes.token.device)[codes.token]
+    return SparseCodes(codes.token[keep], codes.feature[keep], codes.value[keep])
+
+
+def excluded(ids: np.ndarray, dictionary: Dictionary) -> np.ndarray | None:
+    """Which of the tokens the dictionary was not trained on; None if none of them."""
+    out = np.isin(ids, dictionary.facts.excluded_ids) if dictionary.facts.excluded_ids else None
+    return out if out is not None and bool(out.any()) else None
 
 
 class Batch(NamedTuple):

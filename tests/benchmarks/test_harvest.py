@@ -24,8 +24,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from dragoman.evals.organism.load import corpus_documents, organism_paths
-from dragoman.tools.dictionaries import Dictionary, DictionaryFacts, load
-from dragoman.tools.dictionaries.saelens import SaeConfig, SaeLensDictionary
+from dragoman.tools.dictionaries import Dictionary, Recipe, load, make_coder
 from dragoman.tools.documents import Corpus
 from dragoman.tools.forward import Clock
 from dragoman.tools.harvest import harvest
@@ -138,11 +137,10 @@ def random_model(small: bool) -> tuple[Subject, Dictionary]:
     config = transformers.GPT2Config(n_layer=layers, n_embd=d, n_head=d // 64, vocab_size=vocabulary)
     subject = Subject(transformers.GPT2LMHeadModel(config), word_tokenizer(vocabulary), "random GPT-2 small")
     hook = f"resid_pre.{layers // 2}"
-    facts = DictionaryFacts("topk", "random", "saelens", "topk", hook, hook, "random", context_size=128, prepend_bos=True)
-    settings = SaeConfig("topk", 32, True, "none", False, hook, 128, True, False)
     directions = torch.nn.functional.normalize(torch.randn(width, d), dim=-1)
     weights = {"W_enc": directions.T.contiguous(), "W_dec": directions, "b_enc": torch.zeros(width), "b_dec": torch.zeros(d)}
-    return subject, SaeLensDictionary(facts, settings, weights)
+    recipe = Recipe("topk", k=32, subtract_b_dec=True)
+    return subject, make_coder("topk", hook, hook, recipe, weights, context_size=128, prepend_bos=True)
 
 
 def random_texts(tokens: int, vocabulary: int) -> list[str]:

@@ -223,7 +223,8 @@ def test_variance_unexplained_is_that_of_all_sampled_tokens(settings: dict[str, 
     )
     dictionary = load(str(tmp_path / "sae"), settings["model"])
     x = torch.randn(300, 16) @ torch.randn(16, 16) + 3
-    parts = measure_fit(dictionary, x[:100]) + measure_fit(dictionary, x[100:])
+    hook = "resid_post.1"
+    parts = measure_fit([dictionary], {hook: x[:100]}) + measure_fit([dictionary], {hook: x[100:]})
     reconstruction = dictionary.decode(dictionary.encode(x), x)
     expected = ((x - reconstruction) ** 2).sum() / ((x - x.mean(0)) ** 2).sum()
     assert parts.unexplained == pytest.approx(float(expected), rel=1e-4)

@@ -1,6 +1,35 @@
 """One file a dictionary format, behind one Protocol."""
 
-from .dictionary import Dictionary, DictionaryFacts, SparseCodes, encode_in_chunks
+from .coder import Coder, Recipe, make_coder
+from .crosslayer import CrossLayerPart, CrossLayerTranscoder, make_cross_layer
+from .dictionary import (
+    Dictionary,
+    DictionaryFacts,
+    SparseCodes,
+    decode_at,
+    encode_in_chunks,
+    forward,
+    skip_term,
+)
 from .loader import load, load_all
+from .save import save_cross_layer, save_saelens
 
-__all__ = ["Dictionary", "DictionaryFacts", "SparseCodes", "encode_in_chunks", "load", "load_all"]
+__all__ = [
+    "Coder",
+    "CrossLayerPart",
+    "CrossLayerTranscoder",
+    "Dictionary",
+    "DictionaryFacts",
+    "Recipe",
+    "SparseCodes",
+    "decode_at",
+    "encode_in_chunks",
+    "forward",
+    "load",
+    "load_all",
+    "make_coder",
+    "make_cross_layer",
+    "save_cross_layer",
+    "save_saelens",
+    "skip_term",
+]

@@ -32,9 +32,9 @@ class DictionaryFacts:
     source: str
     """The spec it was loaded from."""
     format: str
-    """`saelens`, `neurons` or `directions`."""
+    """The file format it was read from, as `dragoman dictionaries` lists them; `neurons`, `directions`, or `memory`."""
     architecture: str
-    """How it encodes: `topk`, `jumprelu`, `neurons` …"""
+    """How it encodes and what it is: `topk`, `jumprelu_skip_transcoder`, `neurons` …"""
     hook_in: str
     """Hook point it reads."""
     hook_out: str
@@ -49,6 +49,17 @@ class DictionaryFacts:
     """Whether decode(encode(x)) is meant to give x back, so that the variance unexplained says something."""
     more_hooks_out: tuple[str, ...] = ()
     """Further hook points it writes to: the later layers of a cross-layer transcoder."""
+    skip: bool = False
+    """Whether its output also holds a linear term of its input, see `skip_term`."""
+    whole: str = ""
+    """What it is a part of, if its output at `hook_out` is only reconstructed together with other dictionaries: a hash of the
+    cross-layer transcoder."""
+    part: int = 0
+    """Its place in that whole: at `hook_out` of part n the parts 0 … n add up."""
+    excluded_ids: tuple[int, ...] = ()
+    """Tokens it was not trained on: their activations mean nothing and are dropped."""
+    dtype: str = "float32"
+    """Of the weights in the file; computing is always in float32."""
 
     @property
     def hooks_out(self) -> tuple[str, ...]:
@@ -91,7 +102,8 @@ class Dictionary(Protocol):
 
     @property
     def directions(self) -> Float[Tensor, "width d_out"]:
-        """What one unit of each feature adds to the reconstruction, before any normalisation is undone."""
+        """What one unit of each feature adds to the reconstruction, before any normalisation is undone; of a dictionary that
+        writes to several hook points their sum, since each of them adds to the residual stream."""
         ...
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens width"]:
@@ -106,8 +118,8 @@ class Dictionary(Protocol):
         """The reconstruction from activations. `x` is the input they come from: some normalisations are undone with its norm."""
         ...
 
-    def target(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_out"]:
-        """What `decode` is meant to give for the input `x`."""
+    def target(self, y: Float[Tensor, "tokens d_out"]) -> Float[Tensor, "tokens d_out"]:
+        """What `forward` is meant to give, from the tensor `y` at `hook_out`: y itself, centred where it was trained so."""
         ...
 
     def to(self, device: torch.device) -> None:
@@ -134,6 +146,32 @@ def decode_at(
         return several.decode_at(hook, codes, x)
     assert hook == dictionary.facts.hook_out, hook
     return dictionary.decode(codes, x)
+
+
+class Skips(Protocol):
+    """A dictionary whose output also holds a linear term of its input: a skip transcoder."""
+
+    def skip_term(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_out"]:
+        """x W_skip^T."""
+        ...
+
+
+def skip_term(dictionary: Dictionary, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_out"] | None:
+    """The part of a skip transcoder's output that does not go through features (x W_skip^T); None for all others."""
+    if not dictionary.facts.skip:
+        return None
+    skips: Skips = dictionary  # type: ignore[assignment]
+    return skips.skip_term(x)
+
+
+def forward(dictionary: Dictionary, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_out"]:
+    """What the dictionary puts in the place of the tensor at `hook_out`: `decode(encode(x), x)` plus the skip term.
+
+    For a part of a cross-layer transcoder that is only its own share; the others' are added with `decode_at`.
+    """
+    out = dictionary.decode(dictionary.encode(x), x)
+    skip = skip_term(dictionary, x)
+    return out if skip is None else out + skip
 
 
 DENSE = {"cpu": 6 << 20, "cuda": 1 << 28}

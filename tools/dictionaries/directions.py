@@ -92,9 +92,9 @@ class DirectionDictionary:
         """The sum of the directions, weighted."""
         return codes @ self._rows
 
-    def target(self, x: Float[Tensor, "tokens d"]) -> Float[Tensor, "tokens d"]:
-        """The vectors themselves."""
-        return x.float()
+    def target(self, y: Float[Tensor, "tokens d"]) -> Float[Tensor, "tokens d"]:
+        """The vectors themselves; they are not reconstructed."""
+        return y.float()
 
 
 def _read(file: Path) -> Tensor:

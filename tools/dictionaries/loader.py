@@ -1,8 +1,7 @@
-"""From what the user wrote to a dictionary that fits the subject."""
+"""From what the user wrote to dictionaries that fit the subject."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,59 +10,49 @@ from dragoman.store.errors import UserError
 from dragoman.tools.hooks import parse_hook_point
 from dragoman.tools.subject import Subject
 
+from .coder import Coder
 from .dictionary import Dictionary
 from .directions import load_directions
+from .formats import looked_for, names_in, recognise
+from .hub import fetched
 from .neurons import load_neurons
-from .saelens import load_saelens
+from .request import UNKNOWN, Request
 
 HELP = (
-    "a SAELens folder or hub id (also FOLDER@HOOK, and REPO//SUBFOLDER on the hub), neurons:mlp.LAYER, or "
-    "directions:FILE@HOOK; NAME=SPEC gives it a name"
+    "a folder or hub id of a dictionary in any known format (also FOLDER@HOOK, and REPO//SUBFOLDER on the hub), "
+    "neurons:mlp.LAYER, or directions:FILE@HOOK; NAME=SPEC gives it a name"
 )
 """What a spec can be, for help texts."""
 
 
-def load(spec: str, subject: Subject) -> Dictionary:
+def load(spec: str, subject: Subject, *, scale: float | None = None) -> Dictionary:
     """Load the dictionary a spec names and check that it fits the subject.
 
     Args:
-        spec: `[NAME=]` followed by a SAELens folder or hub id, `neurons:mlp.2`, or `directions:FILE.safetensors@resid_post.2`.
+        spec: `[NAME=]` followed by a folder or hub id, `neurons:mlp.2`, or `directions:FILE.safetensors@resid_post.2`. A folder
+            can be followed by `?scale=S` and by `@HOOK` (of a transcoder `@IN:OUT`). The format is recognised from the files.
         subject: the model it reads.
+        scale: the same as `?scale=S`: the factor that gives the dictionary's inputs a mean norm of sqrt(d), for formats that do
+            not hold it (SAELens' expected_average_only_in).
 
     Raises:
-        UserError: the files are missing or corrupt, or the dictionary does not fit the model.
+        UserError: the files are missing or corrupt, hold several dictionaries, or do not fit the model.
     """
-    name, _, rest = spec.rpartition("=")
-    if name and not re.fullmatch(r"[\w.-]+", name):
-        name, rest = "", spec
-    format_, colon, place = rest.partition(":")
-    dictionary: Dictionary
-    if colon and format_ == "neurons":
-        dictionary = load_neurons(place, name or place, rest, subject)
-    elif colon and format_ == "directions":
-        dictionary = load_directions(place, name or _plain(Path(place.rpartition("@")[0]).stem), rest)
-    else:
-        path, at, hook = rest.rpartition("@")
-        if not at:
-            path, hook = rest, ""
-        folder = _folder(path)
-        dictionary = load_saelens(
-            folder, name or _plain(folder.resolve().name), rest, subject.family.norm == "layer", hook or None
-        )
-    _check(dictionary, subject)
-    dictionary.to(subject.device)
-    return dictionary
+    found = read(spec, subject, scale=scale)
+    if len(found) > 1:
+        raise UserError(f"{spec} holds {len(found)} dictionaries, one a layer: load them with load_all, or name the file of one.")
+    return found[0]
 
 
 def load_all(specs: Sequence[str], subject: Subject) -> list[Dictionary]:
-    """Load several dictionaries, whose names must differ.
+    """Load the dictionaries of several specs, whose names must differ. A spec that holds several gives NAME.0, NAME.1 …
 
     Raises:
         UserError: none was given, two have one name, or one of them cannot be loaded.
     """
     if not specs:
         raise UserError(f"Give at least one dictionary: {HELP}.")
-    dictionaries = [load(spec, subject) for spec in specs]
+    dictionaries = [dictionary for spec in specs for dictionary in read(spec, subject)]
     names = [d.facts.name for d in dictionaries]
     for name in names:
         if names.count(name) > 1:
@@ -71,40 +60,100 @@ def load_all(specs: Sequence[str], subject: Subject) -> list[Dictionary]:
     return dictionaries
 
 
+def read(spec: str, subject: Subject | None, *, scale: float | None = None) -> Sequence[Dictionary]:
+    """The dictionaries of a spec; without a subject they are not checked against one and may not know their hook points."""
+    name, _, rest = spec.rpartition("=")
+    if name and not re.fullmatch(r"[\w.-]+", name):
+        name, rest = "", spec
+    format_, colon, place = rest.partition(":")
+    dictionaries: Sequence[Dictionary]
+    if colon and format_ == "neurons":
+        if subject is None:
+            raise UserError(f"{rest} are units of a model: say which with --model.")
+        dictionaries = [load_neurons(place, name or place, rest, subject)]
+    elif colon and format_ == "directions":
+        dictionaries = [load_directions(place, name or plain(Path(place.rpartition("@")[0]).stem), rest)]
+    else:
+        dictionaries = _from_files(name, rest, subject, scale)
+    for dictionary in dictionaries:
+        if subject is not None:
+            _check(dictionary, subject)
+            dictionary.to(subject.device)
+    return dictionaries
+
+
+def _from_files(name: str, source: str, subject: Subject | None, scale: float | None) -> Sequence[Dictionary]:
+    place, given, hook = _parts(source)
+    scale = scale if scale is not None else given
+    if scale is not None and not 0 < scale < float("inf"):
+        raise UserError(f"{source}: the scale must be a positive number.")
+    path = fetched(place)
+    request = Request(
+        path=path,
+        name=name or plain((path if path.is_dir() else path.with_suffix("")).resolve().name),
+        source=source,
+        place=place,
+        hook=hook,
+        scale=scale,
+        family=None if subject is None else subject.family,
+        special_ids=() if subject is None else _special(subject),
+        strict=subject is not None,
+    )
+    format_ = recognise(names_in(path))
+    if format_ is None:
+        raise UserError(f"{path} is not a dictionary of a known format. Looked for {looked_for()}.")
+    return [_with_scale(dictionary, request) for dictionary in format_.load(request)]
+
+
+def _parts(source: str) -> tuple[str, float | None, str | None]:
+    """Place, scale and hook point of `PLACE[?scale=S][@HOOK]`."""
+    place, at, hook = source.rpartition("@")
+    if not at:
+        place, hook = source, ""
+    place, mark, scale = place.partition("?scale=")
+    if not mark:
+        return place, None, hook or None
+    try:
+        return place, float(scale), hook or None
+    except ValueError:
+        raise UserError(f"{source}: write ?scale=NUMBER, for example ?scale=0.3.") from None
+
+
+def _with_scale(dictionary: Dictionary, request: Request) -> Dictionary:
+    if request.scale is None:
+        return dictionary
+    if not isinstance(dictionary, Coder) or not dictionary.recipe.needs_scale:
+        raise UserError(f"{request.source}: this dictionary does not need a scale; leave ?scale= out.")
+    return dictionary.scaled(request.scale)
+
+
 def _check(dictionary: Dictionary, subject: Subject) -> None:
     facts = dictionary.facts
+    assert facts.hook_in != UNKNOWN
     width = subject.width(facts.hook_in)
     if dictionary.d_in != width:
         raise UserError(
             f"{facts.source} reads vectors of width {dictionary.d_in}, but {facts.hook_in} of {subject.name} has width "
             f"{width}: it belongs to another model or hook point."
         )
-    subject.check(parse_hook_point(facts.hook_out))
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name) or "dictionary"
-
-
-def _folder(path: str) -> Path:
-    """The local folder, downloaded from the hub if it is a hub id."""
-    folder = Path(path)
-    if folder.is_dir():
-        return folder
-    repo, _, inside = path.partition("//")
-    if folder.exists() or path.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise UserError(f"There is no dictionary {path}: give {HELP}.")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    prefix = f"{inside}/" if inside else ""
-    patterns = [f"{prefix}cfg.json", f"{prefix}sae_weights.safetensors"]
-    try:
-        with contextlib.suppress(LocalEntryNotFoundError):
-            return Path(snapshot_download(repo, allow_patterns=patterns, local_files_only=True)) / inside
-        return Path(snapshot_download(repo, allow_patterns=patterns)) / inside
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    for hook in facts.hooks_out:
+        subject.check(parse_hook_point(hook))
+    width = subject.width(facts.hook_out)
+    written = int(dictionary.directions.shape[1])
+    if written != width:
         raise UserError(
-            f"There is no folder {path}, and the hub gave no dictionary of that name ({type(error).__name__}): "
-            "check the name and the connection, or give a folder."
-        ) from None
+            f"{facts.source} writes vectors of width {written}, but {facts.hook_out} of {subject.name} has width {width}: it "
+            "belongs to another model or hook point."
+        )
+
+
+def _special(subject: Subject) -> tuple[int, ...]:
+    """Tokens that SAELens means by special tokens."""
+    tokenizer = subject.tokenizer
+    ids = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, getattr(tokenizer, "sep_token_id", None))
+    return tuple(sorted({int(i) for i in ids if i is not None}))
+
+
+def plain(name: str) -> str:
+    """A name that can stand in DICT/INDEX."""
+    return re.sub(r"[^\w.-]+", "-", name) or "dictionary"

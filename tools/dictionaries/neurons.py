@@ -81,6 +81,6 @@ class NeuronDictionary:
         """What these activations add to the MLP's output (without its bias)."""
         return codes @ self._rows
 
-    def target(self, x: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens d_model"]:
-        """The MLP's output without its bias, negative sides included."""
-        return x.float() @ self._rows
+    def target(self, y: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens d_model"]:
+        """The MLP's output itself; it is not reconstructed."""
+        return y.float()

@@ -1,49 +1,48 @@
 """Dictionaries in SAELens' format: a folder with cfg.json and sae_weights.safetensors.
 
-Architectures standard, topk, jumprelu and gated; configs of version 6 and the flat ones before it. With h the prepared input:
-
-1. x is cast to float32, centred (see below) and normalised: `layer_norm` (x - mean) / (std + 1e-5) with the sample's standard
-   deviation; `constant_norm_rescale` x * sqrt(d) / |x|; `expected_average_only_in` and `none` leave it alone.
-2. h = x - b_dec where the config says apply_b_dec_to_input, p = h W_enc + b_enc.
-3. standard relu(p); jumprelu p where p > threshold (and > 0); topk the relu of each token's k largest p (with
-   rescale_acts_by_decoder_norm of p * |W_dec|); gated relu(h (W_enc * exp(r_mag)) + b_mag) where h W_enc + b_gate > 0.
-4. decode: a W_dec + b_dec (a / |W_dec| with rescale_acts_by_decoder_norm), then the normalisation undone.
+Architectures standard, topk, jumprelu and gated (BatchTopK and Matryoshka are saved as jumprelu), transcoder, skip_transcoder,
+jumprelu_transcoder and jumprelu_skip_transcoder; configs of version 6 and the flat ones before it. Equations are in coder.py.
 
 Centring: SAEs trained through TransformerLens with centred writing weights saw the residual stream minus its mean over d_model,
 in models with LayerNorm. Where a config says so, or is so old that it does not say (TransformerLens then did it by default),
-the mean is taken off here, and the reconstruction is of the centred stream.
+the mean is taken off, and the reconstruction is of the centred stream.
 
-Not covered: scales of `expected_average_only_in`, which are not in the files (those that SAELens has folded in are fine);
-covariance whitening; values folded from b_V in old attention SAEs.
+`expected_average_only_in` means that inputs were multiplied so that their mean norm became sqrt(d); the factor is not on disk.
+It is given in the spec (`FOLDER?scale=0.3`) or estimated on the text of a harvest; until then it is 1, as in SAELens.
+
+Not covered: covariance whitening that was not folded in; values folded from b_V in old attention SAEs; single heads.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from dragoman.store.errors import UserError
 from dragoman.tools.fingerprint import files_hash
-from dragoman.tools.hooks import RESIDUAL_WRITERS, parse_hook_point
-from dragoman.tools.linear import PackedLinear, can_pack
 
-from .dictionary import DictionaryFacts, SparseCodes, sparse
-from .selection import top_k
+from .coder import NORMALIZATIONS, Activation, Coder, Normalization, Recipe, check_weights
+from .dictionary import DictionaryFacts
+from .files import as_float, read_json, read_safetensors
+from .request import Request
 
-ARCHITECTURES = ("standard", "topk", "jumprelu", "gated")
-_NORMALISATIONS = ("none", "expected_average_only_in", "constant_norm_rescale", "layer_norm")
-_TENSORS = {
-    "standard": ("W_enc", "W_dec", "b_enc", "b_dec"),
-    "topk": ("W_enc", "W_dec", "b_enc", "b_dec"),
-    "jumprelu": ("W_enc", "W_dec", "b_enc", "b_dec", "threshold"),
-    "gated": ("W_enc", "W_dec", "b_dec", "b_gate", "b_mag", "r_mag"),
+CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
+ARCHITECTURES: dict[str, tuple[Activation, bool, bool]] = {
+    "standard": ("relu", False, False),
+    "topk": ("topk", False, False),
+    "jumprelu": ("jumprelu", False, False),
+    "gated": ("gated", False, False),
+    "transcoder": ("relu", True, False),
+    "skip_transcoder": ("relu", True, True),
+    "jumprelu_transcoder": ("jumprelu", True, False),
+    "jumprelu_skip_transcoder": ("jumprelu", True, True),
 }
+"""Activation, whether it is a transcoder, and whether it has a skip connection."""
+_TENSORS = ("W_enc", "W_dec", "b_dec", "b_enc", "b_gate", "b_mag", "r_mag", "threshold", "W_skip")
+_SCALED = "expected_average_only_in"
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,14 @@ class SaeConfig:
     """Whether topk compares p * |W_dec| instead of p."""
     hook_name: str
     """Where it reads, as SAELens wrote it."""
+    hook_name_out: str
+    """Where a transcoder writes; empty otherwise."""
     context_size: int | None
     """Length of its training inputs."""
     prepend_bos: bool | None
     """Whether they began with BOS."""
+    exclude_special_tokens: bool | list[int]
+    """Whether all special tokens, or which tokens, were left out of training."""
     centred: bool
     """Whether it was trained on a residual stream with its mean over d_model taken off (models with LayerNorm only)."""
 
@@ -76,146 +79,86 @@ class SaeConfig:
         Raises:
             UserError: the file is missing, is not JSON, or asks for something that is not supported.
         """
-        try:
-            raw = json.loads(file.read_text())
-        except FileNotFoundError:
-            raise UserError(f"There is no {file}: a SAELens folder holds cfg.json and sae_weights.safetensors.") from None
-        except (ValueError, OSError) as error:
-            raise UserError(f"{file} cannot be read as JSON ({error}).") from None
+        raw = read_json(file)
         metadata = raw.get("metadata")
-        config = _modern(raw) if isinstance(metadata, dict) else _flat(raw)
+        head = (metadata if isinstance(metadata, dict) else raw).get("hook_head_index")
+        try:
+            config = _modern(raw) if isinstance(metadata, dict) else _flat(raw)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{file} holds a value of the wrong kind ({error}).") from None
         if config.architecture not in ARCHITECTURES:
             raise UserError(
                 f"{file}: architecture {config.architecture!r} is not supported; supported are {', '.join(ARCHITECTURES)}."
             )
-        if config.normalize_activations not in _NORMALISATIONS:
+        if config.normalize_activations not in (*NORMALIZATIONS, _SCALED):
             raise UserError(f"{file}: normalize_activations {config.normalize_activations!r} is not supported.")
         if config.architecture == "topk" and config.k < 1:
             raise UserError(f"{file}: a topk dictionary needs k, a whole number above 0.")
+        if head is not None:
+            raise UserError(f"{file}: it reads the single attention head {head}, which is not supported.")
         return config
 
+    @property
+    def recipe(self) -> Recipe:
+        """How to compute, nothing centred."""
+        activation, transcoder, _ = ARCHITECTURES[self.architecture]
+        scaled = self.normalize_activations == _SCALED
+        normalization: Normalization = "none" if scaled else self.normalize_activations  # type: ignore[assignment]
+        return Recipe(
+            activation,
+            k=self.k if activation == "topk" else 0,
+            subtract_b_dec=self.apply_b_dec_to_input and not transcoder,
+            normalization=normalization,
+            undo_normalization=not transcoder,
+            rescale_by_decoder_norm=self.rescale_acts_by_decoder_norm and activation == "topk",
+            needs_scale=scaled,
+        )
 
-def load_saelens(folder: Path, name: str, source: str, layer_norm_model: bool, hook: str | None = None) -> SaeLensDictionary:
+
+def load_saelens(request: Request) -> Coder:
     """Load a SAELens folder.
-
-    Args:
-        folder: holds cfg.json and sae_weights.safetensors.
-        name: name in the store.
-        source: the spec the user gave.
-        layer_norm_model: whether the subject has LayerNorm (centring is then meaningful).
-        hook: hook point to use where the config names none.
 
     Raises:
         UserError: files missing, corrupt, or of the wrong shapes.
     """
-    config = SaeConfig.read(folder / "cfg.json")
-    weights_file = folder / "sae_weights.safetensors"
-    weights = _weights(weights_file, config.architecture)
-    hook_name = hook or config.hook_name
-    if not hook_name:
-        raise UserError(f"{folder / 'cfg.json'} names no hook point: add it to the spec, as in {source}@resid_post.6.")
-    point = parse_hook_point(hook_name)
+    folder = request.folder
+    config = SaeConfig.read(folder / CONFIG)
+    file = folder / WEIGHTS
+    _, transcoder, skip = ARCHITECTURES[config.architecture]
+    if transcoder and not config.hook_name_out and config.hook_name and not (request.hook and ":" in request.hook):
+        raise UserError(f"{folder / CONFIG} does not say where it writes: add it to the spec, as in {folder}@mlp_in.3:mlp_out.3.")
+    hook_in, hook_out = request.hooks(config.hook_name or None, config.hook_name_out or None)
+    recipe = replace(config.recipe, centred=config.centred and request.can_be_centred(hook_in))
+    raw = read_safetensors(file)
+    weights = _weights(raw, recipe.activation, skip)
+    check_weights(weights, recipe, file)
+    if skip and "W_skip" not in weights:
+        raise UserError(f"{file} lacks W_skip, which a {config.architecture} needs.")
+    exclude = config.exclude_special_tokens
     facts = DictionaryFacts(
-        name=name,
-        source=source,
+        name=request.name,
+        source=request.source,
         format="saelens",
         architecture=config.architecture,
-        hook_in=str(point),
-        hook_out=str(point),
-        weights_hash=files_hash([folder / "cfg.json", weights_file]),
+        hook_in=hook_in,
+        hook_out=hook_out,
+        weights_hash=files_hash([folder / CONFIG, file]),
         context_size=config.context_size,
         prepend_bos=config.prepend_bos,
+        skip=skip,
+        excluded_ids=tuple(exclude) if isinstance(exclude, list) else request.special_ids if exclude else (),
+        dtype=str(raw["W_dec"].dtype).removeprefix("torch."),
     )
-    centred = config.centred and layer_norm_model and point.kind in RESIDUAL_WRITERS
-    return SaeLensDictionary(facts, config, weights, centred)
+    return Coder(facts, recipe, weights)
 
 
-class SaeLensDictionary:
-    """A SAELens SAE. Weights are float32 whatever the file holds."""
-
-    def __init__(self, facts: DictionaryFacts, config: SaeConfig, weights: dict[str, Tensor], centred: bool = False) -> None:
-        self.facts, self.config, self.centred = facts, config, centred
-        self._w = weights
-        self._norms = weights["W_dec"].norm(dim=-1) if config.rescale_acts_by_decoder_norm else None
-        self._packed: PackedLinear | None = None
-
-    @property
-    def width(self) -> int:
-        """Number of features."""
-        return int(self._w["W_dec"].shape[0])
-
-    @property
-    def d_in(self) -> int:
-        """Width of its input."""
-        return int(self._w["W_enc"].shape[0])
-
-    @property
-    def directions(self) -> Float[Tensor, "width d_out"]:
-        """What one unit of each feature adds to the reconstruction."""
-        return self._w["W_dec"] if self._norms is None else self._w["W_dec"] / self._norms[:, None]
-
-    def to(self, device: torch.device) -> None:
-        """Move the weights."""
-        self._w = {name: tensor.to(device) for name, tensor in self._w.items()}
-        self._norms = None if self._norms is None else self._norms.to(device)
-
-    def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens width"]:
-        """Activations, none negative."""
-        if self.config.architecture == "topk":
-            codes = self.encode_sparse(x)
-            dense = torch.zeros(len(x), self.width, device=x.device)
-            dense[codes.token, codes.feature] = codes.value
-            return dense
-        h, w = self._prepare(x), self._w
-        if self.config.architecture == "gated":
-            magnitude = torch.relu(h @ (w["W_enc"] * w["r_mag"].exp()) + w["b_mag"])
-            return magnitude * (h @ w["W_enc"] + w["b_gate"] > 0)
-        p = self._pre_activations(h)
-        if self.config.architecture == "jumprelu":
-            return torch.relu(p) * (p > w["threshold"])
-        return torch.relu_(p)
-
-    def encode_sparse(self, x: Float[Tensor, "tokens d_in"]) -> SparseCodes:
-        """The activations above zero, in coordinates."""
-        if self.config.architecture != "topk":
-            return sparse(self.encode(x))
-        p = self._pre_activations(self._prepare(x))
-        if self._norms is not None:
-            p *= self._norms
-        return top_k(p, min(self.config.k, self.width))
-
-    def _pre_activations(self, h: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens width"]:
-        weight, bias = self._w["W_enc"], self._w["b_enc"]
-        if not can_pack(weight):
-            return torch.addmm(bias, h, weight)
-        if self._packed is None:
-            self._packed = PackedLinear(weight.T, bias)
-        return self._packed(h.contiguous())
-
-    def decode(self, codes: Float[Tensor, "tokens width"], x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_out"]:
-        """The reconstruction of `x` (of the centred `x` where the dictionary was trained on it)."""
-        out: Tensor = torch.addmm(self._w["b_dec"], codes, self.directions)
-        x = self.target(x)
-        match self.config.normalize_activations:
-            case "layer_norm":
-                out = out * x.std(-1, keepdim=True) + x.mean(-1, keepdim=True)
-            case "constant_norm_rescale":
-                out = out * x.norm(dim=-1, keepdim=True) / self.d_in**0.5
-        return out
-
-    def target(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_out"]:
-        """What the reconstruction is of: x, centred where the dictionary wants that."""
-        x = x.float()
-        return x - x.mean(-1, keepdim=True) if self.centred else x
-
-    def _prepare(self, x: Tensor) -> Tensor:
-        x = self.target(x)
-        match self.config.normalize_activations:
-            case "layer_norm":
-                x = (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-5)
-            case "constant_norm_rescale":
-                x = x * (self.d_in**0.5 / x.norm(dim=-1, keepdim=True))
-        return x - self._w["b_dec"] if self.config.apply_b_dec_to_input else x
+def _weights(raw: dict[str, Tensor], activation: Activation, skip: bool) -> dict[str, Tensor]:
+    if activation == "jumprelu" and "threshold" not in raw and "log_threshold" in raw:
+        raw["threshold"] = raw["log_threshold"].float().exp()
+    unwanted = {"W_skip"} if not skip else set()
+    unwanted |= {"threshold"} if activation != "jumprelu" else set()
+    unwanted |= {"b_enc"} if activation == "gated" else {"b_gate", "b_mag", "r_mag"}
+    return {name: as_float(raw[name]) for name in _TENSORS if name in raw and name not in unwanted}
 
 
 def _modern(raw: dict[str, Any]) -> SaeConfig:
@@ -227,8 +170,10 @@ def _modern(raw: dict[str, Any]) -> SaeConfig:
         normalize_activations=raw.get("normalize_activations") or "none",
         rescale_acts_by_decoder_norm=bool(raw.get("rescale_acts_by_decoder_norm", False)),
         hook_name=metadata.get("hook_name") or "",
+        hook_name_out=metadata.get("hook_name_out") or "",
         context_size=metadata.get("context_size"),
         prepend_bos=metadata.get("prepend_bos"),
+        exclude_special_tokens=_excluded(metadata.get("exclude_special_tokens")),
         centred=bool((metadata.get("model_from_pretrained_kwargs") or {}).get("center_writing_weights", False)),
     )
 
@@ -242,7 +187,7 @@ def _flat(raw: dict[str, Any]) -> SaeConfig:
         architecture = "topk"
     normalize = raw.get("normalize_activations")
     if isinstance(normalize, bool):
-        normalize = "expected_average_only_in" if normalize else "none"
+        normalize = _SCALED if normalize else "none"
     kwargs = raw.get("model_from_pretrained_kwargs")
     return SaeConfig(
         architecture=architecture,
@@ -251,31 +196,13 @@ def _flat(raw: dict[str, Any]) -> SaeConfig:
         normalize_activations=normalize or "none",
         rescale_acts_by_decoder_norm=bool(raw.get("rescale_acts_by_decoder_norm", False)),
         hook_name=raw.get("hook_name") or raw.get("hook_point") or "",
+        hook_name_out=raw.get("hook_name_out") or "",
         context_size=raw.get("context_size"),
         prepend_bos=raw.get("prepend_bos", True),
+        exclude_special_tokens=_excluded(raw.get("exclude_special_tokens")),
         centred=True if kwargs is None else bool(kwargs.get("center_writing_weights", False)),
     )
 
 
-def _weights(file: Path, architecture: str) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = {name: tensor.float() for name, tensor in load_file(file).items()}
-    except FileNotFoundError:
-        raise UserError(f"There is no {file}: a SAELens folder holds cfg.json and sae_weights.safetensors.") from None
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise UserError(f"{file} is corrupt ({error}): copy or download it again.") from None
-    if architecture == "jumprelu" and "threshold" not in weights and "log_threshold" in weights:
-        weights["threshold"] = weights["log_threshold"].exp()
-    missing = [name for name in _TENSORS[architecture] if name not in weights]
-    if missing:
-        raise UserError(f"{file} lacks {', '.join(missing)}, which a {architecture} dictionary needs.")
-    weights = {name: weights[name].contiguous() for name in _TENSORS[architecture]}
-    features, d = weights["W_dec"].shape
-    for name, tensor in weights.items():
-        wanted = {"W_enc": (d, features), "W_dec": (features, d), "b_dec": (d,)}.get(name, (features,))
-        if tuple(tensor.shape) != wanted:
-            raise UserError(f"{file}: {name} has shape {tuple(tensor.shape)}, but W_dec {(features, d)} asks for {wanted}.")
-    return weights
+def _excluded(value: object) -> bool | list[int]:
+    return [int(i) for i in value] if isinstance(value, list) else bool(value)
