@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dragoman.evals.organism import competence, truth
 from dragoman.evals.organism.corpus import generate
 from dragoman.evals.organism.document import Document
 from dragoman.evals.organism.load import OrganismPaths, organism_paths
-from dragoman.evals.organism.sae import SAEPoint, SAESettings, TopK, residuals, save_sae, train_sae
+from dragoman.evals.organism.sae import LAYER, load_sae
 from dragoman.evals.organism.tokenizer import train_tokenizer
-from dragoman.evals.organism.tokens import token_ids
+from dragoman.evals.organism.tokens import CONTEXT
 from dragoman.evals.organism.train import ModelSettings, TrainingPoint, load_model, save_model, train_model
+from dragoman.tools import documents, train
+from dragoman.tools.training.log import Logged
+from dragoman.tools.training.settings import Settings
+
+SAE = Settings("topk", features=1536, k=16, tokens=7000 * 1024, batch=1024, rate=5e-3, dead_after=100_000)
+"""The shipped dictionary's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class BuildSettings:
 
     model: ModelSettings = field(default_factory=ModelSettings)
     """The language model and its training."""
-    sae: SAESettings = field(default_factory=SAESettings)
+    sae: Settings = SAE
     """The dictionary and its training."""
     vocabulary: int = 2048
     """Entries of the tokenizer."""
@@ -57,6 +62,8 @@ class Built:
 
 # Streams of documents that never meet: the corpus gives other documents for every seed.
 _MODEL, _TOKENIZER, _DICTIONARY, _TEST = range(4)
+# All of the dictionary's text, so that the model reads it once.
+_AT_ONCE = 1 << 22
 
 
 def build(out: Path, seed: int = 0, settings: BuildSettings | None = None, *, progress: Callable[[str], None] = print) -> Built:
@@ -77,33 +84,49 @@ def build(out: Path, seed: int = 0, settings: BuildSettings | None = None, *, pr
     save_model(trained, tokenizer, paths.model)
     model = load_model(paths.model)
     progress(f"dictionary: {settings.sae.features} features")
-    sae = train_dictionary(model, tokenizer, settings.sae, documents=settings.sae_documents, seed=seed, progress=progress)
-    save_sae(sae, paths.sae)
+    train_dictionary(paths, settings.sae, count=settings.sae_documents, seed=seed, progress=progress)
+    sae = load_sae(paths.sae)
     rows: list[competence.Competence] = []
     report = None
     if settings.test_documents:
-        documents = list(generate(_stream(seed, _TEST), settings.test_documents, split="held_out"))
-        rows = competence.measure(model, tokenizer, documents)
+        tests = list(generate(_stream(seed, _TEST), settings.test_documents, split="held_out"))
+        rows = competence.measure(model, tokenizer, tests)
         (out / "competence.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-        report = truth.measure(model, tokenizer, sae, documents, progress=progress)
+        report = truth.measure(model, tokenizer, sae, tests, progress=progress)
         truth.save_report(report, out / "truth.json")
     return Built(paths, tuple(rows), report, time.monotonic() - began)
 
 
 def train_dictionary(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    settings: SAESettings,
-    *,
-    documents: int,
-    seed: int,
-    progress: Callable[[str], None] = print,
-) -> TopK:
-    """Train the dictionary on training documents that the model has not seen."""
-    ids = token_ids(tokenizer, _documents(seed, _DICTIONARY, documents))
-    # Half precision halves the memory; the error, one part in two thousand, is far below what is left unexplained.
-    x = torch.cat([part.half() for part in residuals(model, ids, bos=int(tokenizer.bos_token_id))])
-    return train_sae(x, settings, seed=seed, progress=lambda point: progress(_sae_line(point)))
+    paths: OrganismPaths, settings: Settings, *, count: int, seed: int, progress: Callable[[str], None] = print
+) -> None:
+    """Train the dictionary on `count` training documents that the model has not seen, and write it to its place."""
+    train.train(
+        paths.sae,
+        paths.model,
+        _Texts(_stream(seed, _DICTIONARY), count),
+        [f"resid_post.{LAYER}"],
+        replace(settings, seed=seed),
+        window=CONTEXT - 1,
+        prepend_bos=True,
+        block_tokens=_AT_ONCE,
+        device="cpu",
+        model_name="dragoman-organism",
+        fresh=True,
+        progress=lambda lines: progress(_dictionary_line(lines[0])),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The texts of training documents, again and again."""
+
+    seed: int
+    count: int
+
+    def __iter__(self) -> Iterator[documents.Document]:
+        for number, document in enumerate(generate(self.seed, self.count, split="train")):
+            yield documents.Document(document.text, f"{self.seed}:{number}")
 
 
 def _stream(seed: int, purpose: int) -> int:
@@ -118,5 +141,5 @@ def _model_line(point: TrainingPoint) -> str:
     return f"  {point.tokens:>9} tokens, loss {point.loss:.3f}, rate {point.rate:.1e}, {point.seconds:.0f} s"
 
 
-def _sae_line(point: SAEPoint) -> str:
-    return f"  step {point.step}, unexplained {point.unexplained:.4f}, dead {point.dead}, {point.seconds:.0f} s"
+def _dictionary_line(line: Logged) -> str:
+    return f"  step {line.step}, unexplained {line.unexplained:.4f}, dead {line.dead:.2%}, {line.seconds:.0f} s"

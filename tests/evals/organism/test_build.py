@@ -13,14 +13,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dragoman.evals.organism import competence, truth
 from dragoman.evals.organism.build import BuildSettings, Built, build
-from dragoman.evals.organism.sae import SAESettings
 from dragoman.evals.organism.train import ModelSettings
+from dragoman.tools.training.settings import Settings
 
 TINY = BuildSettings(
     model=ModelSettings(
         wired=0, echo_tokens=2_000, width=32, layers=3, hidden=32, tokens=8_000, batch=1024, warmup=2, compile=False
     ),
-    sae=SAESettings(features=64, k=8, steps=40, batch=256, dead_after=5000),
+    sae=Settings(features=64, k=8, tokens=40 * 256, batch=256, dead_after=5000),
     vocabulary=500,
     tokenizer_documents=100,
     sae_documents=60,
