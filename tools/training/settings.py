@@ -10,7 +10,7 @@ from dragoman.store.errors import UserError
 ARCHITECTURES = ("topk", "batchtopk", "jumprelu", "transcoder", "skip-transcoder", "cross-layer")
 """What can be trained: the first three are autoencoders of a hook point."""
 ACTIVATIONS = ("topk", "batchtopk", "jumprelu")
-"""How features become sparse."""
+"""How features become sparse; transcoders know the last two, since file formats have no topk transcoders."""
 PENALTIES = ("l0", "tanh")
 """What a jumprelu dictionary pays for."""
 
@@ -32,7 +32,7 @@ class Settings:
     rate: float | None = None
     """Peak learning rate of Adam, falling linearly to zero over the last 40 percent; None: by the width."""
     activation: str | None = None
-    """One of ACTIVATIONS, for transcoders; None: the architecture's own, batchtopk in transcoders."""
+    """Of a transcoder, batchtopk or jumprelu; None: batchtopk, and an autoencoder's own."""
     auxiliary: float = 1 / 32
     """Weight of the loss that lets dead features explain what is left over (Gao et al. 2024, section 2.4)."""
     auxiliary_k: int = 64
@@ -54,7 +54,7 @@ class Settings:
         _one_of("architecture", self.architecture, ARCHITECTURES)
         _one_of("penalty", self.penalty, PENALTIES)
         if self.activation is not None:
-            _one_of("activation", self.activation, ACTIVATIONS)
+            _one_of("activation", self.activation, ACTIVATIONS if self.architecture in ACTIVATIONS else ACTIVATIONS[1:])
             if self.architecture in ACTIVATIONS and self.activation != self.architecture:
                 raise UserError(f"The architecture {self.architecture} is its own activation: leave --activation to transcoders.")
         for name in ("features", "k", "tokens", "batch", "auxiliary_k", "dead_after", "warmup"):

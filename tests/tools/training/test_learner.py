@@ -137,8 +137,8 @@ CASES: list[tuple[Shape, dict[str, Any]]] = [
     (AUTOENCODER, {"architecture": "jumprelu", "sparsity": 0.01}),
     (AUTOENCODER, {"architecture": "jumprelu", "penalty": "tanh", "sparsity": 0.01}),
     (TRANSCODER, {"architecture": "transcoder"}),
-    (SKIP, {"architecture": "skip-transcoder", "activation": "topk"}),
-    (CROSS, {"architecture": "cross-layer", "activation": "topk"}),
+    (SKIP, {"architecture": "skip-transcoder"}),
+    (CROSS, {"architecture": "cross-layer"}),
     (CROSS, {"architecture": "cross-layer", "activation": "jumprelu"}),
 ]
 
@@ -215,6 +215,7 @@ BAD = [
     ({"tokens": 100}, "--tokens 100 is less than one batch"),
     ({"rate": float("nan")}, "--rate must be a number above 0"),
     ({"architecture": "topk", "activation": "jumprelu"}, "leave --activation to transcoders"),
+    ({"architecture": "transcoder", "activation": "topk"}, "Unknown activation 'topk': use one of batchtopk, jumprelu"),
     ({"architecture": "jumprelu", "penalty": "tanh"}, "--sparsity"),
 ]
 
