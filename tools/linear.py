@@ -52,15 +52,21 @@ class PackedModules:
         if not all(can_pack(w) for w in weights) or sum(w.nbytes for w in weights) > _MOST_BYTES:
             self._modules = []
         self._packed: dict[nn.Module, tuple[tuple[int, int], Callable[[Tensor], Tensor]]] = {}
+        self._inside = False
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Replace the layers' forward methods; weights changed since the last time are packed again."""
+        """Replace the layers' forward methods; weights changed since the last time are packed again. May be nested."""
+        if self._inside:
+            yield
+            return
         try:
+            self._inside = True
             for module in self._modules:
                 module.forward = self._forward(module)  # type: ignore[method-assign]
             yield
         finally:
+            self._inside = False
             for module in self._modules:
                 module.__dict__.pop("forward", None)
 

@@ -216,6 +216,11 @@ class Subject:
         weight: Tensor = self.blocks[layer].get_submodule(path).weight  # type: ignore[assignment]
         return weight if self.family.transposed else weight.T
 
+    @property
+    def heads(self) -> int:
+        """Number of attention heads (query heads) of a block."""
+        return int(self.text_config.num_attention_heads)
+
     def unembedding(self) -> Float[Tensor, "vocabulary d_model"]:
         """The LM head's weight."""
         return self.model.get_output_embeddings().weight  # type: ignore[no-any-return]
@@ -270,12 +275,33 @@ class Subject:
 
         handles = [self._hook(point, keep) for point in wanted]
         try:
-            with self._packed.active(), contextlib.suppress(_Stop):
+            with self.packed(), contextlib.suppress(_Stop):
                 self.decoder(input_ids=ids.to(self.device), use_cache=False)
         finally:
             for handle in handles:
                 handle.remove()
         return {name: captured[point] for name, point in names.items()}
+
+    @torch.inference_mode()
+    def logits(
+        self, ids: Int[Tensor, "batch position"], last: int = 0, **inputs: Any
+    ) -> Float[Tensor, "batch position vocabulary"]:
+        """Run the whole model and return its logits in float32.
+
+        Args:
+            ids: token ids with BOS where the model wants it.
+            last: only the logits of so many positions at the end; 0 for all.
+            inputs: further arguments of the model, such as `attention_mask`, `position_ids` and `past_key_values`.
+        """
+        inputs.setdefault("use_cache", False)
+        with self.packed():
+            return self.model(input_ids=ids.to(self.device), logits_to_keep=last, **inputs).logits.float()  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def packed(self) -> Iterator[None]:
+        """Inside, the linear layers of the blocks run through oneDNN where that is possible (see linear.py)."""
+        with self._packed.active():
+            yield
 
     @cached_property
     def _packed(self) -> PackedModules:
@@ -296,9 +322,9 @@ class Subject:
 
             return module.register_forward_hook(hook)
 
-        def normalized(module: nn.Module) -> Any:
+        def before_weight(module: nn.Module) -> Any:
             def hook(norm: nn.Module, args: tuple[Any, ...]) -> None:
-                keep(point, _normalized(args[0], norm, centred=family.norm == "layer"))
+                keep(point, normalized(args[0], norm, centred=family.norm == "layer"))
 
             return module.register_forward_pre_hook(hook)
 
@@ -316,14 +342,14 @@ class Subject:
             case "mlp_in":
                 return before(block.get_submodule(family.mlp))
             case "mlp_normalized":
-                return normalized(block.get_submodule(family.mlp_norm or family.mlp))
+                return before_weight(block.get_submodule(family.mlp_norm or family.mlp))
             case "mlp_hidden":
                 return before(block.get_submodule(family.mlp_projection))
             case _:
                 return after(block.get_submodule(family.mlp_added))
 
 
-def _normalized(x: Tensor, norm: nn.Module, centred: bool) -> Tensor:
+def normalized(x: Float[Tensor, "... d"], norm: nn.Module, centred: bool) -> Float[Tensor, "... d"]:
     """What the norm computes before it multiplies by its weight."""
     epsilon = next(float(getattr(norm, name)) for name in ("variance_epsilon", "eps") if hasattr(norm, name))
     x = x.float()

@@ -1,0 +1,223 @@
+"""Edits made ready to run on one subject, over a whole text or step by step with a cache.
+
+At one hook point, in this order: what features read earlier write there is added; features that read and write there are changed,
+all of them from the same tensor, and what they write is added up; units are set. A dictionary that lies downstream of another
+edit reads the edited tensor. With the error term kept, x' = x + decode(f') - decode(f), at each hook point that the dictionary
+writes to; an MLP's own units (`neurons:`) are changed where they are, before the down projection.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from dragoman.store.errors import UserError
+from dragoman.tools.hooks import HookPoint
+from dragoman.tools.subject import Subject
+
+from .decoding import Decoding
+from .edits import Edit, FeatureEdit, UnitEdit
+from .positions import Layout, Positions
+from .writing import Change, before, changed
+
+Mask = Bool[np.ndarray, "batch columns"]
+
+
+class Intervention:
+    """Some edits, checked against a subject."""
+
+    def __init__(self, subject: Subject, edits: Sequence[Edit]) -> None:
+        """
+        Raises:
+            UserError: an edit does not fit the subject: another width, an unknown layer, a hook point it does not have.
+        """
+        self.subject, self.edits = subject, tuple(edits)
+        self._layout: Layout | None = None
+        self._offset = 0
+        self._units: dict[HookPoint, list[UnitEdit]] = defaultdict(list)
+        groups: dict[tuple[int, bool, int | None], list[FeatureEdit]] = defaultdict(list)
+        for edit in self.edits:
+            if isinstance(edit, UnitEdit):
+                _check_units(subject, edit)
+                self._units[edit.point].append(edit)
+            else:
+                groups[id(edit.dictionary), edit.keep_error, edit.random].append(edit)
+        self._groups = [_Group(subject, group) for group in groups.values()]
+
+    @property
+    def points(self) -> set[HookPoint]:
+        """Hook points that are read or changed."""
+        return {*self._units, *(point for group in self._groups for point in (group.reads, *group.writes))}
+
+    @contextmanager
+    def active(self, layout: Layout) -> Iterator[None]:
+        """Inside, forward passes are edited; the texts stand in the columns as `layout` says. `at` moves on with a cache.
+
+        Raises:
+            UserError: a position lies outside a text.
+        """
+        for edit in self.edits:
+            edit.positions.check(layout)
+        self._layout = layout
+        self.at(0)
+        try:
+            with changed(self.subject, {point: self._change(point) for point in self.points}):
+                yield
+        finally:
+            self._layout = None
+
+    def at(self, offset: int) -> None:
+        """Say that the first column of the next forward pass is the batch's column `offset`."""
+        self._offset = offset
+
+    def touched(self, layout: Layout, columns: int) -> Mask:
+        """On which columns anything is edited."""
+        found = np.zeros((len(layout.first), columns), bool)
+        for edit in self.edits:
+            found |= edit.positions.mask(layout, 0, columns)
+        return found
+
+    def _mask(self, positions: Positions, columns: int) -> Mask:
+        assert self._layout is not None
+        return positions.mask(self._layout, self._offset, columns)
+
+    def _change(self, point: HookPoint) -> Change:
+        reading = [g for g in self._groups if g.reads == point]
+        arriving = [g for g in self._groups if point in g.writes and g.reads != point]
+        units = self._units.get(point, [])
+
+        def change(x: Tensor) -> Tensor:
+            columns = x.shape[1]
+            for group in arriving:
+                x = group.write(point, x)
+            for group in reading:
+                group.read(x, [self._mask(edit.positions, columns) for edit in group.edits])
+            for group in reading:
+                if point in group.writes:
+                    x = group.write(point, x)
+            for edit in units:
+                x = _set_units(x, edit, self._mask(edit.positions, columns))
+            return x
+
+        return change
+
+
+class _Group:
+    """The edits of one dictionary that are decoded together."""
+
+    def __init__(self, subject: Subject, edits: list[FeatureEdit]) -> None:
+        first = edits[0]
+        self.edits, self.dictionary, self.keep_error, self.random = edits, first.dictionary, first.keep_error, first.random
+        facts = self.dictionary.facts
+        self.own_units = facts.format == "neurons"
+        self.reads = subject.check(facts.hook_in)
+        names = [facts.hook_in] if self.own_units else list(facts.hooks_out)
+        self.writes = {subject.check(name): name for name in names}
+        width = subject.width(self.reads)
+        if self.dictionary.d_in != width:
+            raise UserError(
+                f"{facts.name} reads vectors of width {self.dictionary.d_in}, but {self.reads} of {subject.name} has width "
+                f"{width}: it belongs to another model or hook point."
+            )
+        for point in self.writes:
+            if not before(self.reads, point):
+                raise UserError(f"{facts.name} writes at {point}, which comes before {self.reads}, where it reads.")
+        self.features = tuple(dict.fromkeys(feature for edit in edits for feature in edit.features))
+        self._decoding = None if self.own_units else Decoding(self.dictionary, self.features)
+        self._codes = any(edit.how == "set" for edit in edits)
+        self._columns = [torch.tensor([self.features.index(f) for f in e.features], device=subject.device) for e in edits]
+        self._amounts = [torch.tensor(e.amounts, dtype=torch.float32, device=subject.device) for e in edits]
+        self._directions = {point: self._direction(subject, point) for point in self.writes} if self.random is not None else {}
+        self._pending: tuple[Mask, Tensor, Tensor] | None = None
+        self._constant: dict[HookPoint, Tensor] = {}
+
+    def read(self, x: Float[Tensor, "batch columns d_in"], masks: list[Mask]) -> None:
+        """Encode the tokens that any edit is about, and keep by how much each feature changes on them."""
+        mask = np.logical_or.reduce(masks)
+        if not mask.any():
+            self._pending = None
+            return
+        rows = _rows(x, mask)
+        amounts = torch.zeros(len(rows), len(self.features), device=x.device)
+        values = self._encode(rows) if self._codes else amounts
+        for edit, own, columns, wanted in zip(self.edits, masks, self._columns, self._amounts, strict=True):
+            here = torch.from_numpy(own[mask]).to(x.device)[:, None]
+            now = amounts[:, columns]
+            new = now + wanted if edit.how == "add" else wanted - values[:, columns]
+            amounts[:, columns] = torch.where(here, new, now)
+        self._pending = (mask, amounts, rows)
+
+    def write(self, point: HookPoint, x: Float[Tensor, "batch columns d_out"]) -> Float[Tensor, "batch columns d_out"]:
+        """Change the tensor at one of the hook points that the dictionary writes to."""
+        if self._pending is None:
+            return x
+        mask, amounts, rows = self._pending
+        if not self.keep_error:
+            return _put(x, mask, self._replaced(x, mask, amounts, rows))
+        added = self._added(point, amounts, rows)
+        if mask.all():
+            return x + added.view(x.shape).to(x.dtype)
+        return _put(x, mask, _rows(x, mask) + added.to(x.dtype))
+
+    def _encode(self, rows: Tensor) -> Tensor:
+        if self._decoding is None:
+            return rows[:, list(self.features)].float().clamp(min=0)
+        return self._decoding.encode(rows)
+
+    def _added(self, point: HookPoint, amounts: Tensor, rows: Tensor) -> Tensor:
+        if self._decoding is None:
+            added = torch.zeros(len(rows), rows.shape[1], device=rows.device)
+            added[:, list(self.features)] = amounts
+        else:
+            added = self._decoding.change(self.writes[point], amounts, rows)
+        return added if self.random is None else torch.outer(added.norm(dim=-1), self._directions[point])
+
+    def _replaced(self, x: Tensor, mask: Mask, amounts: Tensor, rows: Tensor) -> Tensor:
+        """The reconstruction; where a dictionary reads what it writes, with what its target leaves out of x, such as the mean."""
+        assert self._decoding is not None
+        new = self._decoding.reconstruction(amounts, rows)
+        if self.reads in self.writes:
+            new = new + (rows.float() - self.dictionary.target(rows.float()))
+        return new
+
+    def _direction(self, subject: Subject, point: HookPoint) -> Tensor:
+        assert self.random is not None
+        generator = torch.Generator().manual_seed(self.random)
+        return torch.nn.functional.normalize(torch.randn(subject.width(point), generator=generator), dim=0).to(subject.device)
+
+
+def _check_units(subject: Subject, edit: UnitEdit) -> None:
+    width = subject.width(edit.point)
+    size = width if edit.units is None else len(edit.units)
+    if edit.values.shape != (size,):
+        raise UserError(f"The edit of {edit.point} has values of shape {tuple(edit.values.shape)}; it must be ({size},).")
+    if edit.units is not None and not all(0 <= unit < width for unit in edit.units):
+        raise UserError(f"The edit of {edit.point} names a unit that is not there: units are 0 to {width - 1}.")
+    if not bool(torch.isfinite(edit.values).all()):
+        raise UserError(f"The edit of {edit.point} has values that are not finite numbers.")
+
+
+def _set_units(x: Tensor, edit: UnitEdit, mask: Mask) -> Tensor:
+    if not mask.any():
+        return x
+    rows = _rows(x, mask).clone()
+    rows[:, slice(None) if edit.units is None else list(edit.units)] = edit.values.to(x.device, x.dtype)
+    return _put(x, mask, rows)
+
+
+def _rows(x: Tensor, mask: Mask) -> Float[Tensor, "tokens width"]:
+    return x.flatten(0, 1) if mask.all() else x[torch.from_numpy(mask).to(x.device)]
+
+
+def _put(x: Tensor, mask: Mask, rows: Tensor) -> Tensor:
+    if mask.all():
+        return rows.view(x.shape).to(x.dtype)
+    x = x.clone()
+    x[torch.from_numpy(mask).to(x.device)] = rows.to(x.dtype)
+    return x
