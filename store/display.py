@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +47,30 @@ def tokens_html(strings: Sequence[str], values: Sequence[float], scale: float, t
     tokens above `threshold` are underlined and carry their value as a title.
     """
     return f'<span style="{_TOKENS}">{"".join(_spans(strings, values, scale, threshold))}</span>'
+
+
+def strip_html(title: str, strings: Sequence[str], values: Sequence[float], scale: float, threshold: float) -> str:
+    """Tokens in a row under a title."""
+    tokens = tokens_html(strings, values, scale, threshold)
+    return f'<div style="margin:.4em 0"><small style="color:#777">{html.escape(title)}</small><br>{tokens}</div>'
+
+
+def signed_html(title: str, strings: Sequence[str], values: Sequence[float | None], marked: int | None = None) -> str:
+    """Tokens under a title, coloured by a signed value: orange above zero, blue below; `marked` is underlined."""
+    largest = max((abs(v) for v in values if v is not None), default=0.0) or 1.0
+    spans = []
+    for at, (token, value) in enumerate(zip(strings, values, strict=True)):
+        text = html.escape(visible(token, spaces=not token.strip(" "))) + ("\n" if "\n" in token else "")
+        colour = "255,140,0" if (value or 0) > 0 else "40,110,230"
+        style = f"background:rgba({colour},{0.8 * abs(value or 0) / largest:.2f});unicode-bidi:isolate"
+        line = ";text-decoration:underline" if at == marked else ""
+        spans.append(
+            f'<span style="{style}{line}" title="{"-" if value is None else format(value, ".4g")}">{text or "&#8203;"}</span>'
+        )
+    return (
+        f'<div style="margin:.4em 0"><small style="color:#777">{html.escape(title)}</small><br>'
+        f'<span style="{_TOKENS}">{"".join(spans)}</span></div>'
+    )
 
 
 def example_html(example: Example) -> str:
@@ -114,10 +139,47 @@ def example_rich(example: Example) -> Text:
     from rich.text import Text
 
     line = Text(f"{_peak(example):8.3g}  ", style="dim")
-    for token, value in zip(example.context.strings, example.values, strict=True):
-        share = min(value / example.scale, 1.0) if example.scale > 0 else 0.0
+    return line.append_text(tokens_rich(example.context.strings, example.values, example.scale, example.threshold))
+
+
+def tokens_rich(strings: Sequence[str], values: Sequence[float], scale: float, threshold: float) -> Text:
+    """Tokens for a terminal, coloured by value as a share of `scale`, bold above `threshold`."""
+    from rich.text import Text
+
+    line = Text()
+    for token, value in zip(strings, values, strict=True):
+        share = min(value / scale, 1.0) if scale > 0 else 0.0
         style = f"black on rgb(255,{235 - int(150 * share)},{190 - int(170 * share)})" if value > 0 else ""
-        line.append(visible(token), style=("bold " + style if value > example.threshold else style) or "not dim")
+        line.append(visible(token), style=("bold " + style if value > threshold else style) or "not dim")
+    return line
+
+
+def strip_rich(title: str, strings: Sequence[str], values: Sequence[float], scale: float, threshold: float) -> Text:
+    """Tokens for a terminal under a title."""
+    from rich.text import Text
+
+    return Text(title + "\n", style="dim").append_text(tokens_rich(strings, values, scale, threshold))
+
+
+def strip_line(title: str, strings: Sequence[str], values: Sequence[float], threshold: float) -> str:
+    """Tokens in plain text under a title, runs above `threshold` in double brackets."""
+    runs = groupby(zip(strings, values, strict=True), lambda pair: pair[1] > threshold)
+    texts = ((fires, "".join(visible(token) for token, _ in run)) for fires, run in runs)
+    return f"{title}\n{''.join(f'[[{text}]]' if fires else text for fires, text in texts)}"
+
+
+def signed_rich(title: str, strings: Sequence[str], values: Sequence[float | None], marked: int | None = None) -> Text:
+    """Tokens for a terminal under a title, coloured by a signed value: orange above zero, blue below."""
+    from rich.text import Text
+
+    largest = max((abs(v) for v in values if v is not None), default=0.0) or 1.0
+    line = Text(title + "\n", style="dim")
+    for at, (token, value) in enumerate(zip(strings, values, strict=True)):
+        share = abs(value or 0.0) / largest
+        low = 230 - int(180 * share)
+        colour = f"rgb(255,{low + 20},{low})" if (value or 0) > 0 else f"rgb({low},{low + 20},255)"
+        style = f"black on {colour}" if share > 0.05 else "not dim"
+        line.append(visible(token, spaces=not token.strip(" ")), style=style + (" underline" if at == marked else ""))
     return line
 
 

@@ -180,6 +180,16 @@ class Subject:
             starts = np.concatenate([np.zeros(min(1, len(ends)), np.int32), ends[:-1]])
             yield Tokens(np.array(encoding.ids, np.int32), starts, ends)
 
+    def tokenize_inside(self, text: str) -> list[int]:
+        """Token ids of a piece of text that stands in the middle of one, so that no space is put before it."""
+        backend = self.tokenizer.backend_tokenizer
+        for lead in ("\n", "a", "."):
+            before = backend.encode(lead, add_special_tokens=False).ids
+            ids = backend.encode(lead + text, add_special_tokens=False).ids
+            if before and ids[: len(before)] == before:
+                return list(ids[len(before) :])
+        return list(backend.encode(text, add_special_tokens=False).ids)
+
     @cached_property
     def vocabulary(self) -> list[str]:
         """The text of each token id as it stands in the middle of a text; a part of a character reads U+FFFD."""

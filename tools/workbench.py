@@ -14,6 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Float32
+
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.records import DictionaryInfo, FeatureKey, TrainStats
@@ -34,6 +37,15 @@ class LocatedFeature(NamedTuple):
     """The dictionary it belongs to."""
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs
     """Its row there."""
+
+
+class Scales(NamedTuple):
+    """What the values of features mean, for every feature of a store by its id."""
+
+    threshold: Float32[np.ndarray, " width"]
+    """The feature fires above this."""
+    maximum: Float32[np.ndarray, " width"]
+    """Its largest activation on train."""
 
 
 class Workbench:
@@ -157,6 +169,12 @@ class Workbench:
         if number not in self._stats:
             self._stats[number] = self.store.train_view().stats(number)
         return self._stats[number]
+
+    @cached_property
+    def scales(self) -> Scales:
+        """Threshold and train maximum of all features."""
+        table = self.store.stats_table()
+        return Scales(*(table.column(name).to_numpy().astype(np.float32) for name in ("threshold", "max")))
 
     def threshold(self, feature: str | int | FeatureKey) -> float:
         """t: the feature fires above this."""

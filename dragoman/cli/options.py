@@ -13,3 +13,12 @@ Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn at ran
 Workers = Annotated[int, typer.Option(help="Worker processes; 0 works in this process.", min=0, max=256)]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew instead of going on with the run of the same settings.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Feature = Annotated[
+    str, typer.Argument(metavar="FEATURE", help="DICT/INDEX, or INDEX where there is one dictionary.", show_default=False)
+]
+Model = Annotated[str | None, typer.Option(help="Where the store's model is now, if it has moved.", show_default=False)]
+Dictionaries = Annotated[
+    list[str] | None,
+    typer.Option("--dictionary", help="NAME=SPEC: where a dictionary is now, if it has moved.", show_default=False),
+]
+Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu. [default: the best there is]", show_default=False)]

@@ -1,0 +1,223 @@
+"""One feature, ready for experiments: its activation on any token sequences, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dragoman.store.errors import UserError
+from dragoman.store.records import FeatureKey
+
+from .dictionaries import Dictionary
+from .dictionaries.dictionary import DENSE
+from .prompt import Prompt
+from .source import padded
+from .subject import Subject
+from .workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Focus:
+    """The token at which a feature is looked at, and what can influence it there."""
+
+    prompt: Prompt
+    """The text."""
+    start: int
+    """First token of the window that holds the position: nothing before it is seen."""
+    position: int
+    """The token, counted in the whole text."""
+    value: float
+    """The feature's activation there."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Ids of the window up to the position and with it; attention is causal, so nothing after it matters."""
+        return self.prompt.ids[self.start : self.position + 1]
+
+
+class Probe:
+    """A feature of a subject and a dictionary. Counts the sequences it runs through the model in `forwards`."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        dictionary: Dictionary,
+        index: int,
+        *,
+        prepend_bos: bool,
+        window: int,
+        threshold: float = 0.0,
+        maximum: float = 0.0,
+        bench: Workbench | None = None,
+    ) -> None:
+        """
+        Args:
+            subject: the model.
+            dictionary: holds the feature.
+            index: its row there.
+            prepend_bos: whether BOS stands before every window.
+            window: tokens of a window, BOS not counted; longer texts are cut.
+            threshold: the feature fires above this.
+            maximum: its largest activation on train, 0 where it is not known.
+            bench: the store it comes from, for what needs a corpus.
+        """
+        self.subject, self.dictionary, self.index = subject, dictionary, index
+        self.prepend_bos, self.window, self.threshold, self.maximum = prepend_bos, window, threshold, maximum
+        self.bench = bench
+        self.forwards = 0
+
+    @classmethod
+    def of(cls, bench: Workbench, feature: str | int | FeatureKey) -> Probe:
+        """The probe of a store's feature.
+
+        Raises:
+            UserError: there is no such feature, or model or dictionary cannot be loaded.
+        """
+        number = bench.store.id(feature)
+        found, stats = bench.feature(number), bench.stats(number)
+        return cls(
+            bench.subject,
+            found.dictionary,
+            found.index,
+            prepend_bos=bench.prepend_bos,
+            window=bench.window,
+            threshold=stats.threshold,
+            maximum=stats.max,
+            bench=bench,
+        )
+
+    @property
+    def key(self) -> str:
+        """The feature's address."""
+        return f"{self.dictionary.facts.name}/{self.index}"
+
+    @property
+    def bos(self) -> int | None:
+        """Id of the token before every window, None where there is none."""
+        return self.subject.bos_id if self.prepend_bos else None
+
+    def prompt(self, text: str | Prompt) -> Prompt:
+        """The text, tokenized if it is not yet.
+
+        Raises:
+            UserError: it holds no tokens.
+        """
+        prompt = text if isinstance(text, Prompt) else Prompt.from_text(self.subject, text)
+        if not len(prompt):
+            raise UserError("The text is empty: give one with at least one token.")
+        return prompt
+
+    def fires(self, value: float) -> bool:
+        """Whether an activation is above the threshold."""
+        return value > self.threshold
+
+    # Reading
+
+    def values(self, rows: Sequence[Sequence[int]]) -> list[Float[np.ndarray, " tokens"]]:
+        """The activation on every token of each row of ids (BOS not among them); rows longer than a window are cut."""
+        pieces = [row[a : a + self.window] for row in rows for a in range(0, max(len(row), 1), self.window)]
+        read: list[np.ndarray] = [np.zeros(0, np.float32)] * len(pieces)
+        for which in self._batches([len(piece) for piece in pieces]):
+            batch = padded([pieces[i] for i in which], self.bos)
+            x = self._capture(batch.ids)[torch.from_numpy(batch.flat)]
+            value = self._column(x)
+            bounds = np.cumsum([0, *(len(pieces[i]) for i in which)])
+            for n, i in enumerate(which):
+                read[i] = value[bounds[n] : bounds[n + 1]]
+        joined, at = [], 0
+        for row in rows:
+            count = -(-max(len(row), 1) // self.window)
+            joined.append(np.concatenate(read[at : at + count]))
+            at += count
+        return joined
+
+    def at(self, rows: Sequence[Sequence[int]], positions: Sequence[int] | None = None) -> Float[np.ndarray, " rows"]:
+        """The activation at one position of each row, by default its last; rows are at most a window long."""
+        places = [len(row) - 1 for row in rows] if positions is None else positions
+        values = np.zeros(len(rows), np.float32)
+        for which in self._batches([len(row) for row in rows]):
+            batch = padded([rows[i] for i in which], self.bos)
+            places_here = torch.tensor([places[i] for i in which]) + int(self.prepend_bos)
+            flat = torch.arange(len(which)) * batch.ids.shape[1] + places_here
+            values[which] = self._column(self._capture(batch.ids)[flat])
+        return values
+
+    def focus(self, text: str | Prompt, position: int | None = None) -> Focus:
+        """Where to look: the position given, or the one at which the feature is strongest.
+
+        Raises:
+            UserError: the position is not in the text, or none is given and the feature does not fire.
+        """
+        prompt = self.prompt(text)
+        (values,) = self.values([prompt.ids])
+        if position is None:
+            position = int(values.argmax())
+            if not self.fires(values[position]):
+                raise UserError(
+                    f"{self.key} does not fire on this text (its strongest value is {values[position]:.3g}, it fires above "
+                    f"{self.threshold:.3g}): give a text on which it does, or a position."
+                )
+        if not 0 <= position < len(prompt):
+            raise UserError(f"There is no token {position} in this text: it has {len(prompt)} tokens, numbered from 0.")
+        return Focus(prompt, position - position % self.window, position, float(values[position]))
+
+    @cached_property
+    def neutral(self) -> int:
+        """A token that means nothing to the feature: the commonest train token on which it is never active.
+
+        Raises:
+            UserError: there is no store to look in, or no such token.
+        """
+        if self.bench is None:
+            raise UserError("Say which token stands for a neutral one: there is no corpus to find it in.")
+        view = self.bench.store.train_view()
+        counts = np.bincount(view.tokens.ids)
+        active, _ = view.activations(self.bench.store.id(self.key))
+        counts[view.tokens.ids[active]] = 0
+        if not counts.any():
+            raise UserError(f"{self.key} is active on every token of the corpus: say which one stands for a neutral token.")
+        return int(counts.argmax())
+
+    def token(self, text: str) -> int:
+        """The id of a text that is a single token inside a text.
+
+        Raises:
+            UserError: it is none, or several.
+        """
+        ids = self.subject.tokenize_inside(text)
+        if len(ids) != 1:
+            raise UserError(f"{text!r} is {len(ids)} tokens here; give the text of a single one (mind a leading space).")
+        return ids[0]
+
+    # Running
+
+    @torch.inference_mode()
+    def _capture(self, ids: np.ndarray) -> Float[Tensor, "tokens d_in"]:
+        """What the dictionary reads, padding and BOS included."""
+        self.forwards += len(ids)
+        hook = self.dictionary.facts.hook_in
+        return self.subject.capture(torch.from_numpy(ids), [hook])[hook].flatten(0, 1)
+
+    @torch.inference_mode()
+    def _column(self, x: Float[Tensor, "tokens d_in"]) -> Float[np.ndarray, " tokens"]:
+        """The feature's activation, as many tokens at a time as memory allows."""
+        step = max(1, DENSE.get(x.device.type, 1 << 26) // self.dictionary.width)
+        parts = [self.dictionary.encode(part)[:, self.index] for part in x.split(step)]
+        return torch.cat(parts).float().cpu().numpy() if parts else np.zeros(0, np.float32)
+
+    def _batches(self, lengths: Sequence[int]) -> list[np.ndarray]:
+        """Rows that run together: of similar length, so that little is padded, and at most some thousand tokens."""
+        most = 16_384 if self.subject.device.type == "cuda" else 2_048
+        order = np.argsort(-np.asarray(lengths, np.int64), kind="stable")
+        batches, at = [], 0
+        while at < len(order):
+            size = max(1, most // (lengths[order[at]] + 1))
+            batches.append(order[at : at + size])
+            at += size
+        return batches
