@@ -35,6 +35,7 @@ _TRANSFORMER_LENS = {
     "hook_mlp_out": "mlp_out",
     "hook_mlp_in": "resid_mid",  # TransformerLens takes it before the norm
     "mlp.hook_in": "mlp_in",
+    "mlp.hook_out": "mlp_out",  # the module's own output; where a norm follows, dictionaries that name it are refused
     "mlp.hook_post": "mlp_hidden",
     "attn.hook_z": "z",
     "ln2.hook_normalized": "mlp_normalized",

@@ -13,7 +13,7 @@ from dragoman.tools.subject import Subject
 from .coder import Coder
 from .dictionary import Dictionary
 from .directions import load_directions
-from .formats import looked_for, names_in, recognise
+from .formats import format_of
 from .hub import fetched
 from .neurons import load_neurons
 from .request import UNKNOWN, Request
@@ -99,10 +99,7 @@ def _from_files(name: str, source: str, subject: Subject | None, scale: float | 
         special_ids=() if subject is None else _special(subject),
         strict=subject is not None,
     )
-    format_ = recognise(names_in(path))
-    if format_ is None:
-        raise UserError(f"{path} is not a dictionary of a known format. Looked for {looked_for()}.")
-    return [_with_scale(dictionary, request) for dictionary in format_.load(request)]
+    return [_with_scale(dictionary, request) for dictionary in format_of(path).load(request)]
 
 
 def _parts(source: str) -> tuple[str, float | None, str | None]:

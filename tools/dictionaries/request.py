@@ -44,8 +44,11 @@ class Request:
 
     def layer_in_path(self) -> int | None:
         """The layer that the path names (layer_12, layers.12, blocks.12, L12R …), if it names exactly one."""
-        found = re.findall(r"(?:layers?[._-]?|blocks[._]|resid_[a-z]+_layer_|\bh\.|-L)(\d+)(?!\d)", self.place)
-        return int(found[0]) if len(set(found)) == 1 else None
+        for text in (self.place, str(self.path.resolve())):
+            found = set(re.findall(r"(?:layers?[._-]?|blocks[._]|\bh\.|-L)(\d+)(?!\d)", text))
+            if found:
+                return int(found.pop()) if len(found) == 1 else None
+        return None
 
     def hooks(self, found_in: str | None, found_out: str | None = None, like: str = "resid_post.6") -> tuple[str, str]:
         """Hook points read and written.
@@ -68,8 +71,16 @@ class Request:
             if self.strict:
                 raise UserError(f"{self.path} names no hook point: add it to the spec, as in {self.source}@{like}.")
             return UNKNOWN, UNKNOWN
-        hook_in = str(parse_hook_point(found_in))
-        return hook_in, str(parse_hook_point(found_out)) if found_out else hook_in
+        hook_in = self._point(found_in)
+        return hook_in, self._point(found_out) if found_out else hook_in
+
+    def _point(self, name: str) -> str:
+        if name.endswith("mlp.hook_out") and self.family is not None and self.family.mlp_added != self.family.mlp:
+            raise UserError(
+                f"{self.path} belongs to {name}, the MLP's own output, which in {self.family.name} a norm follows: it is no hook "
+                "point here; add the one that you mean to the spec, as in @mlp_out.3."
+            )
+        return str(parse_hook_point(name))
 
     def can_be_centred(self, hook: str) -> bool:
         """Whether vectors at `hook` could have had their mean taken off by TransformerLens without changing the model."""
