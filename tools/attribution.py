@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 
 from dragoman.store import display
 from dragoman.store.errors import UserError
@@ -110,6 +111,73 @@ def occlude(
         position=focus.position,
         value=focus.value,
         quantity="activation",
+    )
+
+
+def gradient(probe: Probe, text: str | Prompt, position: int | None = None) -> Attribution:
+    """Gradient times input: for each token the inner product of its embedding and the gradient with respect to it.
+
+    Where the feature is silent at the position, the gradient is that of its pre-activation.
+
+    Raises:
+        UserError: as `occlude`; or the dictionary has no pre-activations.
+    """
+    focus = probe.focus(text, position)
+    embeddings = probe.embed([focus.ids])
+    values, gradients = probe.gradients(embeddings, [len(focus.ids) - 1])
+    scores = (gradients * embeddings).sum(-1)[0].float().cpu().numpy()
+    return _followed(probe, focus, float(values[0]), scores, "gradient times embedding", None)
+
+
+def integrated_gradients(
+    probe: Probe, text: str | Prompt, position: int | None = None, steps: int = 32, baseline: str | None = None
+) -> Attribution:
+    """Integrated gradients (Sundararajan et al. 2017, eq. 1) on the embeddings, along the straight line from a baseline text.
+
+    The integral is taken by Gauss-Legendre quadrature. The scores add up to value minus baseline value; `gap` says how nearly.
+
+    Args:
+        probe: the feature.
+        text: the text.
+        position: the token to look at; by default the one at which the feature is strongest.
+        steps: points on the line; more make the gap smaller.
+        baseline: a token that stands in every place of the baseline text; by default the mean of all embeddings does.
+
+    Raises:
+        UserError: as `gradient`; or `baseline` is not one token.
+    """
+    if not 2 <= steps <= 1024:
+        raise UserError(f"Integrated gradients take 2 to 1024 steps, not {steps}.")
+    focus = probe.focus(text, position)
+    end = probe.embed([focus.ids])
+    if baseline is None:
+        start = probe.embed([range(int(probe.subject.text_config.vocab_size))]).mean(1, keepdim=True).expand_as(end)
+        said = "the mean embedding"
+    else:
+        start = probe.embed([[probe.token(baseline)] * len(focus.ids)])
+        said = f"{baseline!r} in every place"
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    shares = torch.tensor((nodes + 1) / 2, dtype=end.dtype, device=end.device)[:, None, None]
+    path = torch.cat([start + shares * (end - start), start, end])
+    values, gradients = probe.gradients(path, [len(focus.ids) - 1] * len(path))
+    factors = torch.tensor(weights / 2, device=end.device, dtype=torch.float64)[:, None, None]
+    mean = (gradients[:steps].double() * factors).sum(0)
+    scores = (mean * (end - start)[0].double()).sum(-1).cpu().numpy()
+    return _followed(probe, focus, float(values[-1]), scores, f"integrated gradients from {said}", float(values[-2]))
+
+
+def _followed(
+    probe: Probe, focus: Focus, value: float, scores: np.ndarray, said: str, baseline_value: float | None
+) -> Attribution:
+    return Attribution(
+        feature=probe.key,
+        method=said,
+        strings=focus.prompt.strings,
+        scores=_placed(focus, scores),
+        position=focus.position,
+        value=value,
+        quantity="activation" if focus.value > 0 else "pre-activation",
+        baseline_value=baseline_value,
     )
 
 

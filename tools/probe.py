@@ -14,10 +14,10 @@ from torch import Tensor
 from dragoman.store.errors import UserError
 from dragoman.store.records import FeatureKey
 
-from .dictionaries import Dictionary
+from .dictionaries import Dictionary, pre_activations
 from .dictionaries.dictionary import DENSE
 from .prompt import Prompt
-from .source import padded
+from .source import excluded, padded
 from .subject import Subject
 from .workbench import Workbench
 
@@ -125,8 +125,7 @@ class Probe:
         read: list[np.ndarray] = [np.zeros(0, np.float32)] * len(pieces)
         for which in self._batches([len(piece) for piece in pieces]):
             batch = padded([pieces[i] for i in which], self.bos)
-            x = self._capture(batch.ids)[torch.from_numpy(batch.flat)]
-            value = self._column(x)
+            value = self._column(self._capture(batch.ids), batch.ids.reshape(-1), batch.flat)
             bounds = np.cumsum([0, *(len(pieces[i]) for i in which)])
             for n, i in enumerate(which):
                 read[i] = value[bounds[n] : bounds[n + 1]]
@@ -143,10 +142,62 @@ class Probe:
         values = np.zeros(len(rows), np.float32)
         for which in self._batches([len(row) for row in rows]):
             batch = padded([rows[i] for i in which], self.bos)
-            places_here = torch.tensor([places[i] for i in which]) + int(self.prepend_bos)
-            flat = torch.arange(len(which)) * batch.ids.shape[1] + places_here
-            values[which] = self._column(self._capture(batch.ids)[flat])
+            here = np.array([places[i] for i in which]) + int(self.prepend_bos)
+            flat = np.arange(len(which)) * batch.ids.shape[1] + here
+            values[which] = self._column(self._capture(batch.ids), batch.ids.reshape(-1), flat)
         return values
+
+    def pre_values(self, rows: Sequence[Sequence[int]]) -> list[Float[np.ndarray, " tokens"]]:
+        """The pre-activation on every token of each row, at most a window long: equal to the activation where that is above
+        zero, and elsewhere the larger the nearer the feature is to being active.
+
+        Raises:
+            UserError: the dictionary has no pre-activations.
+        """
+        read: list[np.ndarray] = [np.zeros(0, np.float32)] * len(rows)
+        for which in self._batches([len(row) for row in rows]):
+            batch = padded([rows[i] for i in which], self.bos)
+            with torch.inference_mode():
+                values = self._pre(self._capture(batch.ids)).view(batch.ids.shape).float().cpu().numpy()
+            lead = int(self.bos is not None)
+            for n, i in enumerate(which):
+                read[i] = values[n, lead : lead + len(rows[i])]
+        return read
+
+    def gradients(
+        self, embeddings: Float[Tensor, "rows tokens d_model"], positions: Sequence[int]
+    ) -> tuple[Float[Tensor, " rows"], Float[Tensor, "rows tokens d_model"]]:
+        """The pre-activation at one position of each row of embeddings (BOS not among them), and its gradient.
+
+        Counts three sequences a row in `forwards`: a backward pass costs about twice a forward pass.
+
+        Raises:
+            UserError: the dictionary has no pre-activations.
+        """
+        values, gradients = [], []
+        most = max(1, self._most // (embeddings.shape[1] + 1))
+        for first in range(0, len(embeddings), most):
+            part = embeddings[first : first + most]
+            with torch.inference_mode(False), torch.enable_grad():
+                leaf = part.detach().clone().requires_grad_(True)
+                full = leaf
+                if self.bos is not None:
+                    bos = self.subject.embed(torch.full((len(part), 1), self.bos))
+                    full = torch.cat([bos.detach().clone(), leaf], dim=1)
+                hook = self.dictionary.facts.hook_in
+                x = self.subject.capture_embedded(full, [hook])[hook]
+                places = torch.tensor(list(positions[first : first + most]), device=x.device) + int(self.bos is not None)
+                value = self._pre(x[torch.arange(len(part), device=x.device), places])
+                (gradient,) = torch.autograd.grad(value.sum(), leaf)
+            self.forwards += 3 * len(part)
+            values.append(value.detach())
+            gradients.append(gradient)
+        return torch.cat(values), torch.cat(gradients)
+
+    def embed(self, rows: Sequence[Sequence[int]]) -> Float[Tensor, "rows tokens d_model"]:
+        """Embeddings of rows of one length."""
+        with torch.inference_mode(False), torch.no_grad():
+            return self.subject.embed(torch.tensor([list(row) for row in rows]))
 
     def focus(self, text: str | Prompt, position: int | None = None) -> Focus:
         """Where to look: the position given, or the one at which the feature is strongest.
@@ -205,19 +256,31 @@ class Probe:
         return self.subject.capture(torch.from_numpy(ids), [hook])[hook].flatten(0, 1)
 
     @torch.inference_mode()
-    def _column(self, x: Float[Tensor, "tokens d_in"]) -> Float[np.ndarray, " tokens"]:
-        """The feature's activation, as many tokens at a time as memory allows."""
+    def _column(self, x: Float[Tensor, "all d_in"], ids: np.ndarray, where: np.ndarray) -> Float[np.ndarray, " tokens"]:
+        """The feature's activation on the tokens `where`, as many at a time as memory allows."""
+        x = x[torch.from_numpy(where).to(x.device)]
         step = max(1, DENSE.get(x.device.type, 1 << 26) // self.dictionary.width)
         parts = [self.dictionary.encode(part)[:, self.index] for part in x.split(step)]
-        return torch.cat(parts).float().cpu().numpy() if parts else np.zeros(0, np.float32)
+        values = torch.cat(parts).float().cpu().numpy()
+        out = excluded(ids[where], self.dictionary)
+        return values if out is None else np.where(out, np.float32(0), values)
+
+    def _pre(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, " tokens"]:
+        """The feature's pre-activation."""
+        index = torch.tensor([self.index], device=x.device)
+        return pre_activations(self.dictionary, x.reshape(-1, x.shape[-1]), index)[:, 0]
+
+    @property
+    def _most(self) -> int:
+        """Tokens that run together."""
+        return 16_384 if self.subject.device.type == "cuda" else 2_048
 
     def _batches(self, lengths: Sequence[int]) -> list[np.ndarray]:
         """Rows that run together: of similar length, so that little is padded, and at most some thousand tokens."""
-        most = 16_384 if self.subject.device.type == "cuda" else 2_048
         order = np.argsort(-np.asarray(lengths, np.int64), kind="stable")
         batches, at = [], 0
         while at < len(order):
-            size = max(1, most // (lengths[order[at]] + 1))
+            size = max(1, self._most // (lengths[order[at]] + 1))
             batches.append(order[at : at + size])
             at += size
         return batches

@@ -274,6 +274,21 @@ class Subject:
             hook_points: names or HookPoints.
             stop: end the forward pass once everything has been captured.
         """
+        with self.packed():
+            return self._captured(hook_points, stop, input_ids=ids.to(self.device))
+
+    def embed(self, ids: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position d_model"]:
+        """The token embeddings as the first block is given them, before positions are added in the families that add them."""
+        return self.decoder.get_input_embeddings()(ids.to(self.device))  # type: ignore[operator, no-any-return]
+
+    def capture_embedded(
+        self, embeddings: Float[Tensor, "batch position d_model"], hook_points: Sequence[str | HookPoint]
+    ) -> dict[str, Float[Tensor, "batch position width"]]:
+        """As `capture`, from embeddings (see `embed`) instead of ids, so that gradients can flow to them."""
+        with torch.inference_mode(False), torch.enable_grad():
+            return self._captured(hook_points, True, inputs_embeds=embeddings)
+
+    def _captured(self, hook_points: Sequence[str | HookPoint], stop: bool, **inputs: Tensor) -> dict[str, Tensor]:
         captured: dict[HookPoint, Tensor] = {}
         names = {str(name): self.check(name) for name in hook_points}
         wanted = set(names.values())
@@ -285,8 +300,8 @@ class Subject:
 
         handles = [self._hook(point, keep) for point in wanted]
         try:
-            with self.packed(), contextlib.suppress(_Stop):
-                self.decoder(input_ids=ids.to(self.device), use_cache=False)
+            with contextlib.suppress(_Stop):
+                self.decoder(**inputs, use_cache=False)
         finally:
             for handle in handles:
                 handle.remove()

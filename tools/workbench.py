@@ -21,7 +21,7 @@ from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.records import DictionaryInfo, FeatureKey, TrainStats
 
-from .dictionaries import Dictionary, load
+from .dictionaries import Dictionary, load_all
 from .fingerprint import tensors_hash
 from .source import SubjectSource
 from .subject import Subject
@@ -204,7 +204,7 @@ class Workbench:
         if given is None:
             spec = self._found(info.source)
             try:
-                dictionary = load(f"{info.name}={spec}", self.subject)
+                dictionary = self._read(info, spec)
             except UserError as error:
                 if self._exists(spec):
                     raise
@@ -213,7 +213,7 @@ class Workbench:
                     f"{info.name}=SPEC where it is now."
                 ) from error
         else:
-            dictionary = load(f"{info.name}={given}", self.subject) if isinstance(given, str) else given
+            dictionary = self._read(info, given) if isinstance(given, str) else given
         if dictionary.facts.weights_hash != info.weights_hash:
             raise UserError(
                 f"The dictionary {info.name} ({dictionary.facts.source}) changed since the harvest of this store: say with "
@@ -221,16 +221,21 @@ class Workbench:
             )
         return dictionary
 
+    def _read(self, info: DictionaryInfo, spec: str) -> Dictionary:
+        """The dictionary in `spec`; of one that holds several (a layer each, called NAME.0, NAME.1 …), the one that is meant."""
+        several = sum(other.source == info.source for other in self.store.dictionaries) > 1
+        found = load_all([f"{info.name.rpartition('.')[0] if several else info.name}={spec}"], self.subject)
+        return next((d for d in found if d.facts.weights_hash == info.weights_hash), found[0])
+
     def _found(self, spec: str) -> str:
         """The spec with its path where the file or folder lies now; unchanged where nothing is found."""
-        match = re.fullmatch(r"((?:[a-z_]+:)?)(.+?)((?:@[^@/]*)?)", spec)
-        if match is None or self._exists(spec):
+        before, path, after = _parts(spec)
+        if self._exists(spec):
             return spec
-        before, path, after = match.groups()
         return next((f"{before}{place}{after}" for place in self._places(path) if place.exists()), spec)
 
     def _exists(self, spec: str) -> bool:
-        return any(Path(part).exists() for part in {spec, re.sub(r"^[a-z_]+:|@[^@/]*$", "", spec)})
+        return Path(spec).exists() or Path(_parts(spec)[1]).exists()
 
     def _places(self, path: str) -> Iterator[Path]:
         """Where something recorded as `path` may be now."""
@@ -240,6 +245,12 @@ class Workbench:
         elif "evals" in recorded.parts:
             inside = recorded.parts[recorded.parts.index("evals") :]
             yield _PACKAGE.joinpath(*inside)
+
+
+def _parts(spec: str) -> tuple[str, str, str]:
+    """What stands before the path in a spec, the path, and what follows: `directions:`, FILE, `@resid_post.2`."""
+    match = re.fullmatch(r"((?:[a-z_]+:)?)(.+?)((?:\?scale=[^@]*)?(?:@[^@/]*)?)", spec, re.S)
+    return (match[1], match[2], match[3]) if match else ("", spec, "")
 
 
 def _named(spec: str) -> tuple[str, str]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dragoman.tools.activate import Contrast, Strip, TextActivations
     from dragoman.tools.workbench import Workbench
 
+ATTRIBUTIONS = ("occlusion", "gradient", "integrated")
+
 
 def activate(
     store: Store,
@@ -40,7 +42,10 @@ def activate(
     ] = False,
     attribute: Annotated[
         str | None,
-        typer.Option(help="What --feature rests on: occlusion.", show_default=False),
+        typer.Option(
+            help="Which tokens --feature rests on: by occlusion, gradient (times embedding) or integrated gradients.",
+            show_default=False,
+        ),
     ] = None,
     position: Annotated[
         int | None, typer.Option(help="Token to look at. [default: where --feature is strongest]", show_default=False, min=0)
@@ -71,8 +76,8 @@ def activate(
 
     if (minimal or attribute) and feature is None:
         raise UserError("--minimal and --attribute are about one feature: name it with --feature DICT/INDEX.")
-    if attribute not in (None, "occlusion"):
-        raise UserError(f"There is no attribution {attribute!r}: write occlusion.")
+    if attribute not in (None, *ATTRIBUTIONS):
+        raise UserError(f"There is no attribution {attribute!r}: write {', '.join(ATTRIBUTIONS)}.")
     given, other = texts(text), texts(against or [])
     with Workbench.open(store, model, dictionary or (), device) as bench:
         if feature is not None:
@@ -122,7 +127,7 @@ def _experiments(
     bench: Workbench, given: Sequence[str], feature: str, minimal: bool, attribute: str | None, position: int | None, json: bool
 ) -> None:
     from dragoman.tools.activate import activate as run
-    from dragoman.tools.attribution import occlude
+    from dragoman.tools.attribution import gradient, integrated_gradients, occlude
     from dragoman.tools.minimal import minimal_set, minimal_suffix
     from dragoman.tools.probe import Probe
 
@@ -137,8 +142,9 @@ def _experiments(
             of["suffix"] = minimal_suffix(probe, prompt, position)
             of["set, others deleted"] = minimal_set(probe, prompt, position)
             of["set, others neutral"] = minimal_set(probe, prompt, position, "neutral")
-        if attribute == "occlusion":
-            of["occlusion"] = occlude(probe, prompt, position)
+        if attribute:
+            methods = {"occlusion": occlude, "gradient": gradient, "integrated": integrated_gradients}
+            of[attribute] = methods[attribute](probe, prompt, position)
         results.append(of)
     if json:
         as_json({"texts": [{name: asdict(result) for name, result in of.items()} for of in results]})

@@ -59,6 +59,9 @@ def test_activate_minimal_and_attribution(store: Path) -> None:
     record = result("activate", store, TEXT, "--feature", feature, "--minimal", "--attribute", "occlusion")["texts"][0]
     assert record["suffix"]["proven"] and record["suffix"]["kept_value"] > record["suffix"]["threshold"]
     assert len(record["occlusion"]["scores"]) == len(record["occlusion"]["strings"])
+    for method in ("gradient", "integrated"):
+        record = result("activate", store, TEXT, "--feature", feature, "--attribute", method)["texts"][0]
+        assert record[method]["value"] > 0 and record[method]["quantity"] == "activation"
     page = here("activate", store, TEXT, "--feature", feature, "--minimal", "--attribute", "occlusion")
     assert page.returncode == 0 and "smallest possible" in page.stdout and "loss when" in page.stdout
 

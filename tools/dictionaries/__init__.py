@@ -9,6 +9,7 @@ from .dictionary import (
     decode_at,
     encode_in_chunks,
     forward,
+    pre_activations,
     skip_term,
 )
 from .loader import load, load_all
@@ -29,6 +30,7 @@ __all__ = [
     "load_all",
     "make_coder",
     "make_cross_layer",
+    "pre_activations",
     "save_cross_layer",
     "save_saelens",
     "skip_term",

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from dragoman.store.errors import UserError
@@ -148,6 +148,18 @@ class Coder:
         if self._norms is not None:
             p *= self._norms
         return top_k(p, min(self.recipe.k, self.width))
+
+    def pre_activations(self, x: Float[Tensor, "tokens d_in"], features: Int[Tensor, " n"]) -> Float[Tensor, "tokens n"]:
+        """What the activation function is given for some features, see `dictionary.pre_activations`. In `gated`, the magnitude's
+        where the gate is open, else whichever of the two is lower."""
+        h, w = self._prepare(x), self._w
+        inner = h @ w["W_enc"][:, features]
+        if self.recipe.activation == "gated":
+            magnitude = inner * w["r_mag"][features].exp() + w["b_mag"][features]
+            gate = inner + w["b_gate"][features]
+            return torch.where(gate > 0, magnitude, torch.minimum(magnitude, gate))
+        p = inner + w["b_enc"][features]
+        return p * self._norms[features] if self._norms is not None and self.recipe.activation == "topk" else p
 
     def _pre_activations(self, h: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens width"]:
         weight, bias = self._w["W_enc"], self._w["b_enc"]

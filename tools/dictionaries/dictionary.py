@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from dragoman.store.errors import UserError
 from dragoman.store.records import DictionaryInfo
 
 
@@ -172,6 +173,31 @@ def forward(dictionary: Dictionary, x: Float[Tensor, "tokens d_in"]) -> Float[Te
     out = dictionary.decode(dictionary.encode(x), x)
     skip = skip_term(dictionary, x)
     return out if skip is None else out + skip
+
+
+class Differentiable(Protocol):
+    """A dictionary whose features can be followed by gradients also where they are silent."""
+
+    def pre_activations(self, x: Float[Tensor, "tokens d_in"], features: Int[Tensor, " n"]) -> Float[Tensor, "tokens n"]:
+        """See the function `pre_activations`."""
+        ...
+
+
+def pre_activations(
+    dictionary: Dictionary, x: Float[Tensor, "tokens d_in"], features: Int[Tensor, " n"]
+) -> Float[Tensor, "tokens n"]:
+    """What the activation function is given for some features: differentiable in x, and equal to the activation wherever that is
+    above zero. Elsewhere the larger it is, the nearer the feature is to being active (in topk, as far as the others let it).
+
+    Raises:
+        UserError: this dictionary has none.
+    """
+    if not hasattr(dictionary, "pre_activations"):
+        raise UserError(
+            f"{dictionary.facts.name} has no pre-activations, which gradients need: use occlusion, or a search by evolution."
+        )
+    own: Differentiable = dictionary  # type: ignore[assignment]
+    return own.pre_activations(x, features)
 
 
 DENSE = {"cpu": 6 << 20, "cuda": 1 << 28}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from dragoman.store.errors import UserError
@@ -87,6 +87,10 @@ class DirectionDictionary:
     def encode_sparse(self, x: Float[Tensor, "tokens d"]) -> SparseCodes:
         """The positive projections in coordinates."""
         return sparse(self.encode(x))
+
+    def pre_activations(self, x: Float[Tensor, "tokens d"], features: Int[Tensor, " n"]) -> Float[Tensor, "tokens n"]:
+        """The projections, negative ones included."""
+        return x.float() @ self._rows[features].T
 
     def decode(self, codes: Float[Tensor, "tokens width"], x: Float[Tensor, "tokens d"]) -> Float[Tensor, "tokens d"]:
         """The sum of the directions, weighted."""

@@ -9,7 +9,7 @@ positive sides only, so it is not a reconstruction of the MLP's output and no va
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from dragoman.store.errors import UserError
@@ -76,6 +76,10 @@ class NeuronDictionary:
     def encode_sparse(self, x: Float[Tensor, "tokens width"]) -> SparseCodes:
         """The positive values in coordinates."""
         return sparse(x.float())
+
+    def pre_activations(self, x: Float[Tensor, "tokens width"], features: Int[Tensor, " n"]) -> Float[Tensor, "tokens n"]:
+        """The units themselves, negative sides included."""
+        return x.float()[:, features]
 
     def decode(self, codes: Float[Tensor, "tokens width"], x: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens d_model"]:
         """What these activations add to the MLP's output (without its bias)."""
