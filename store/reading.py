@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import scipy.sparse
 from jaxtyping import Float32, Int64
 
 from .database import interruptible
@@ -30,10 +31,11 @@ class Database:
         with interruptible():
             return list(self._cursor().execute(query, list(parameters)).fetchall())
 
-    def columns(self, query: str, parameters: Sequence[Any] = ()) -> dict[str, np.ndarray]:
+    def columns(self, query: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> dict[str, np.ndarray]:
         """All columns of a query as NumPy arrays; no value may be null."""
         with interruptible():
-            return dict(self._cursor().execute(query, list(parameters)).fetchnumpy())
+            given = parameters if isinstance(parameters, dict) else list(parameters)
+            return dict(self._cursor().execute(query, given).fetchnumpy())
 
     def table(self, query: str) -> pa.Table:
         """The result of a query as an Arrow table."""
@@ -172,6 +174,37 @@ class SplitReader:
         flat = self.index.starts[self.index.rows_of(read["context"])] + read["position"]
         order = np.argsort(flat)
         return flat[order], np.asarray(read["value"], np.float32)[order]
+
+    def matrix(self, first: int, width: int, rows: Int64[np.ndarray, " contexts"]) -> scipy.sparse.csc_matrix:
+        """Stored activations of the features `first` to `first + width - 1` on the tokens of some contexts (rows of the index,
+        ascending), those tokens numbered in order: (tokens, width), float32.
+        """
+        read = self._database.columns(
+            "SELECT feature, context, position, value FROM activation WHERE feature >= ? AND feature < ? AND split = ? "
+            "AND context IN (SELECT unnest(?))",
+            [first, first + width, self._code, self.index.context_ids[rows].tolist()],
+        )
+        begins = np.concatenate([[0], np.cumsum(np.diff(self.index.starts)[rows])])
+        token = begins[np.searchsorted(rows, self.index.rows_of(read["context"]))] + read["position"]
+        values = np.asarray(read["value"], np.float32)
+        column = read["feature"].astype(np.int64) - first
+        return scipy.sparse.csc_matrix((values, (token, column)), shape=(int(begins[-1]), width))
+
+    def together(self, feature: int, threshold: float) -> dict[str, np.ndarray]:
+        """Features that fire where a feature fires: columns other, tokens and contexts (of this split) on which both fire,
+        firing and firing_contexts (train tokens and contexts on which the other one fires).
+        """
+        return self._database.columns(
+            "WITH mine AS (SELECT context, position FROM activation WHERE feature = $f AND split = $s AND value > $t), "
+            "others AS (SELECT a.feature, a.context, a.position FROM activation a JOIN feature USING (feature) "
+            "WHERE a.split = $s AND a.value > feature.threshold AND a.feature <> $f "
+            "AND a.context IN (SELECT context FROM mine)) "
+            "SELECT o.feature AS other, count(m.context) AS tokens, count(DISTINCT o.context) AS contexts, "
+            "any_value(feature.firing) AS firing, any_value(feature.firing_contexts) AS firing_contexts "
+            "FROM others o LEFT JOIN mine m USING (context, position) JOIN feature ON feature.feature = o.feature "
+            "GROUP BY o.feature ORDER BY o.feature",
+            {"f": feature, "s": self._code, "t": threshold},
+        )
 
     def top(self, feature: int, n: int) -> list[tuple[int, int, float]]:
         """The n largest activations of a feature: context, position, value."""

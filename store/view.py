@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.sparse
 from jaxtyping import Float32, Int64
 
 from .examples import Examples, Strata
@@ -88,6 +89,18 @@ class TrainView:
         """Features that fire on the same train tokens, by Jaccard index."""
         self._static.key(feature)
         return self._facts.coactive(feature)
+
+    def together(self, feature: int) -> dict[str, np.ndarray]:
+        """Features that fire where this one fires: columns other, tokens and contexts on which both fire, and the numbers of
+        tokens and contexts on which the other one fires at all (firing, firing_contexts).
+        """
+        return self._reader.together(feature, self.threshold(feature))
+
+    def matrix(self, first: int, width: int, rows: Int64[np.ndarray, " contexts"]) -> scipy.sparse.csc_matrix:
+        """Stored activations of the features `first` to `first + width - 1` on the tokens of some contexts, given as ascending
+        rows of `tokens`: (tokens, width), float32.
+        """
+        return self._reader.matrix(first, width, rows)
 
     def promoted(self, feature: int) -> tuple[TokenValue, ...]:
         """Tokens whose logit the feature's direction raises most."""

@@ -14,6 +14,7 @@ import torch
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.tools.dictionaries import load
+from dragoman.tools.dictionaries.coder import Recipe, make_coder
 from dragoman.tools.interventions import (
     ALL,
     Positions,
@@ -35,7 +36,7 @@ from dragoman.tools.interventions.edits import Baseline, Edit, UnitEdit
 from dragoman.tools.interventions.positions import left_padded, right_padded
 from dragoman.tools.interventions.running import Intervention
 from dragoman.tools.subject import Subject
-from tests.tools.test_interventions_reference import Sae, Writer
+from tests.tools.test_interventions_reference import D, F, Sae, cross_layer
 
 Tiny = Callable[[str], Subject]
 FAMILIES = ["gpt2", "gpt_neox", "gpt_neox_sequential", "llama", "mistral", "qwen3", "gemma2", "gemma3", "phi3", "olmo2"]
@@ -59,7 +60,7 @@ def test_with_a_cache_as_without_one(family: str, tiny: Tiny, tmp_path: Path) ->
         steer(dictionary, [9], 2.0, [2.0], Positions(3)),
         steer(plain, [4], 3.0, [2.0], Positions(-1, None)),
         ablate(plain, range(20), positions=Positions(1, 9)),
-        clamp(Writer(3), [3], 1.0, [1.0], Positions(exact=(0, -1))),
+        clamp(cross_layer(), [3], 1.0, [1.0], Positions(exact=(0, -1))),
         heads(subject, 2, [1]),
     ]
     cached = generate(subject, PROMPTS, edits, tokens=12)
@@ -148,8 +149,9 @@ def test_bad_input_is_one_clear_sentence(tiny: Tiny, tmp_path: Path) -> None:
     subject = tiny("llama")
     dictionary = Sae(tmp_path / "sae", "resid_post.1").load(subject)
     foreign = Sae(tmp_path / "foreign", "z.1", width=32).load(tiny("qwen3"))
-    far = Writer(4)
-    backwards = Writer(1, hook_in="resid_post.2")
+    far = cross_layer(4)
+    weights = {"W_enc": torch.ones(D, F), "W_dec": torch.ones(F, D), "b_enc": torch.ones(F), "b_dec": torch.ones(D)}
+    backwards = make_coder("backwards", "resid_post.2", "mlp_out.0", Recipe("relu"), weights)
     edit, far_off = steer(dictionary, [9], 1.0, [2.0]), Positions(exact=(99,))
     text = "the cat sat"
 
@@ -162,7 +164,7 @@ def test_bad_input_is_one_clear_sentence(tiny: Tiny, tmp_path: Path) -> None:
             ("no feature sae/40: sae has 0 to 39", lambda: ablate(dictionary, [40])),
             ("at least one feature", lambda: ablate(dictionary, [])),
             ("2 features need as many amounts; 1", lambda: steer(dictionary, [1, 2], 1.0, [2.0])),
-            ("cannot be dropped, because it writes to several layers", lambda: ablate(far, [1], keep_error=False)),
+            ("cannot be dropped, because it reconstructs only together", lambda: ablate(far, [1], keep_error=False)),
             ("layers 0 to 2", lambda: measure(subject, [ablate(far, [1])], [text])),
             ("comes before resid_post.2", lambda: measure(subject, [ablate(backwards, [1])], [text])),
             ("belongs to another model", lambda: measure(subject, [ablate(foreign, [1])], [text])),

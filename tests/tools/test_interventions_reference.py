@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dragoman.tools.dictionaries import Dictionary, DictionaryFacts, SparseCodes, load
-from dragoman.tools.dictionaries.dictionary import sparse
+from dragoman.tools.dictionaries import Dictionary, load
+from dragoman.tools.dictionaries.coder import Coder, Recipe, make_coder
+from dragoman.tools.dictionaries.crosslayer import CrossLayerPart, make_cross_layer
 from dragoman.tools.interventions import ablate, clamp, heads, layer, measure, neurons, random_direction, steer
 from dragoman.tools.interventions.edits import Baseline, Edit, Means
 from dragoman.tools.interventions.positions import Positions, right_padded
@@ -150,66 +151,62 @@ def test_without_the_error_term_the_reconstruction_takes_its_place(family: str, 
     agrees(subject, [ablate(sae.load(subject), [2], positions=Positions(4), keep_error=False)], point)
 
 
-class Writer:
-    """One layer of a cross-layer transcoder with a skip connection: reads mlp_in.0, writes mlp_out of this and later layers."""
+def cross_layer(layers: int = 3) -> CrossLayerPart:
+    """The first layer of a cross-layer transcoder: reads mlp_in.0, writes mlp_out of all layers."""
+    random = torch.Generator().manual_seed(5)
 
-    def __init__(self, layers: int, hook_in: str = "mlp_in.0") -> None:
-        random = torch.Generator().manual_seed(5)
-        self.enc, self.skip = (torch.randn(D, n, generator=random) for n in (F, D))
-        self.dec = {f"mlp_out.{n}": torch.randn(F, D, generator=random) for n in range(layers)}
-        first, *more = self.dec
-        self.facts = DictionaryFacts("clt", "clt", "test", "relu", hook_in, first, "", more_hooks_out=tuple(more))
-        self.width, self.d_in = F, D
-        self.directions = self.dec[first]
+    def each(*shape: int) -> list[Tensor]:
+        return [torch.randn(shape, generator=random) for _ in range(layers)]
 
-    def encode(self, x: Tensor) -> Tensor:
-        return (x @ self.enc.to(x.dtype)).relu()
+    decoders = [torch.randn((F, layers - n, D), generator=random) for n in range(layers)]
+    return make_cross_layer("clt", each(F, D), each(F), decoders, each(D), kind_in="mlp_in").parts[0]
 
-    def encode_sparse(self, x: Tensor) -> SparseCodes:
-        return sparse(self.encode(x))
 
-    def decode(self, codes: Tensor, x: Tensor) -> Tensor:
-        return self.decode_at(self.facts.hook_out, codes, x)
-
-    def decode_at(self, hook: str, codes: Tensor, x: Tensor) -> Tensor:
-        return codes @ self.dec[hook].to(x.dtype) + x @ self.skip.to(x.dtype)
-
-    def target(self, x: Tensor) -> Tensor:
-        return x
-
-    def to(self, device: torch.device) -> None:
-        pass
+def skip_transcoder() -> Coder:
+    """Reads mlp_in.0, writes mlp_out.0, with a skip connection."""
+    random = torch.Generator().manual_seed(6)
+    shapes = {"W_enc": (D, F), "W_dec": (F, D), "b_enc": (F,), "b_dec": (D,), "W_skip": (D, D)}
+    weights = {name: torch.randn(shape, generator=random) for name, shape in shapes.items()}
+    return make_coder("skip", "mlp_in.0", "mlp_out.0", Recipe("relu"), weights)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_dictionary_that_writes_to_several_layers(family: str, tiny: Tiny) -> None:
-    subject, writer = tiny(family), Writer(3)
+    subject, part = tiny(family), cross_layer()
+    w, decoders = {name: tensor.double() for name, tensor in part.weights.items()}, part.decoders.double()
     read: dict[str, Tensor] = {}
 
     def point(name: str, x: Tensor) -> Tensor:
         if name == "mlp_in.0":
-            read["f"] = writer.encode(x)
+            read["f"] = (x @ w["W_enc"] + w["b_enc"]).relu()
             read["g"] = read["f"].clone()
             read["g"][5:, :20] = 0
-        if name in writer.dec:
-            return x + (read["g"] - read["f"]) @ writer.dec[name].double()
+        if name.startswith("mlp_out."):
+            return x + (read["g"] - read["f"]) @ decoders[:, int(name[8:])]
         return x
 
-    agrees(subject, [ablate(writer, range(20), positions=Positions(5))], point)
+    agrees(subject, [ablate(part, range(20), positions=Positions(5))], point)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_transcoder_without_its_error_term(family: str, tiny: Tiny) -> None:
-    subject, writer = tiny(family), Writer(1)
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_skip_transcoder_with_and_without_its_error_term(family: str, keep: bool, tiny: Tiny) -> None:
+    subject, coder = tiny(family), skip_transcoder()
+    w = {name: tensor.double() for name, tensor in coder.weights.items()}
     read: dict[str, Tensor] = {}
 
     def point(name: str, x: Tensor) -> Tensor:
         if name == "mlp_in.0":
-            read["x"], read["g"] = x, writer.encode(x)
-            read["g"][:, 3] = 2.0
-        return writer.decode(read["g"], read["x"]) if name == "mlp_out.0" else x
+            read["x"], read["f"] = x, (x @ w["W_enc"] + w["b_enc"]).relu()
+        if name != "mlp_out.0":
+            return x
+        g = read["f"].clone()
+        g[:, 3] = 20.0
+        if keep:
+            return x + (g - read["f"]) @ w["W_dec"]
+        return g @ w["W_dec"] + w["b_dec"] + read["x"] @ w["W_skip"].T
 
-    agrees(subject, [clamp(writer, [3], 2.0, [1.0], keep_error=False)], point)
+    agrees(subject, [clamp(coder, [3], 2.0, [10.0], keep_error=keep)], point)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -11,9 +11,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from dragoman.store.errors import UserError
+from dragoman.store.records import TokenValue
 from dragoman.tools import logits
 from dragoman.tools.dictionaries import load
-from dragoman.tools.logits import direct_effects, logit_effects
+from dragoman.tools.logits import causal_effects, direct_effects, linear_effects, logit_effects
 from dragoman.tools.subject import Subject
 
 Tiny = Callable[[str], Subject]
@@ -68,3 +70,32 @@ def _rows(folder: Path, width: int) -> Path:
     file = folder / "rows.npy"
     np.save(file, np.eye(4, width, dtype=np.float32))
     return file
+
+
+def test_one_feature_linear_and_causal(tiny: Callable[[str], Subject], tmp_path: Path) -> None:
+    subject = tiny("llama")
+    directions = load(f"directions:{_rows(tmp_path, 16)}@resid_post.1", subject)
+    linear = linear_effects(subject, directions, 2, top=5, chosen=[7])
+    effects = direct_effects(subject, directions.directions)[2]
+    assert [value for _, value in linear.promoted] == pytest.approx(effects.topk(5).values.tolist(), rel=1e-5)
+    assert [value for _, value in linear.suppressed] == pytest.approx((-(-effects).topk(5).values).tolist(), rel=1e-5)
+    assert linear.chosen == (TokenValue(subject.vocabulary[7], float(effects[7])),)
+    assert "Linear logit effects" in repr(linear) and "<table>" in linear._repr_html_()
+
+    causal = causal_effects(subject, directions, 2, 3.0, ["the cat sat"], strength=2.0, chosen=[7])
+    ids = torch.tensor([[1, *subject.tokenize("the cat sat").ids.tolist()]])
+    clean = subject.logits(ids)[0, -1]
+
+    def add(_: object, __: object, out: torch.Tensor) -> torch.Tensor:
+        return torch.cat([out[:, :1], out[:, 1:] + 6.0 * directions.directions[2]], 1)
+
+    handle = subject.blocks[1].register_forward_hook(add)
+    steered = subject.logits(ids)[0, -1]
+    handle.remove()
+    shift = (steered - steered.mean()) - (clean - clean.mean())
+    assert causal.effects.chosen[0].shift == pytest.approx(float(shift[7]), rel=1e-4, abs=1e-6)
+    assert causal.effects.tokens == 1 and "Causal logit effects" in repr(causal)
+    with pytest.raises(UserError, match="no linear logit effect; measure the causal one"):
+        linear_effects(subject, load(f"directions:{_rows(tmp_path, 24)}@mlp_hidden.1", subject), 0)
+    with pytest.raises(UserError, match="There is no feature rows/4"):
+        linear_effects(subject, directions, 4)

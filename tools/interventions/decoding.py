@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dragoman.tools.dictionaries import Dictionary
-from dragoman.tools.dictionaries.dictionary import DENSE, decode_at
+from dragoman.tools.dictionaries.dictionary import DENSE, decode_at, skip_term
 
 _UNIT = 1024.0
 """Activation at which rows are measured: far above what they are subtracted from, and a power of two."""
@@ -54,11 +54,12 @@ class Decoding:
     def reconstruction(
         self, amounts: Float[Tensor, "tokens features"], x: Float[Tensor, "tokens d_in"]
     ) -> Float[Tensor, "tokens d_out"]:
-        """decode(f') at the one hook point that the dictionary writes to."""
-        parts = [
-            self.dictionary.decode(self._added(self.dictionary.encode(part.float()), more), part.float())
-            for part, more in zip(x.split(self._step()), amounts.split(self._step()), strict=True)
-        ]
+        """decode(f') at the one hook point that the dictionary writes to, its skip term included."""
+        parts = []
+        for part, more in zip(x.float().split(self._step()), amounts.split(self._step()), strict=True):
+            out = self.dictionary.decode(self._added(self.dictionary.encode(part), more), part)
+            skip = skip_term(self.dictionary, part)
+            parts.append(out if skip is None else out + skip)
         return torch.cat(parts)
 
     def _step(self) -> int:

@@ -61,8 +61,8 @@ class FeatureEdit:
         for amount in self.amounts:
             if not math.isfinite(amount):
                 raise UserError(f"The edit of {facts.name} has the amount {amount}: it must be a finite number.")
-        if not self.keep_error and (facts.more_hooks_out or not facts.reconstructs):
-            why = "writes to several layers" if facts.more_hooks_out else "does not reconstruct what it reads"
+        if not self.keep_error and (facts.whole or facts.more_hooks_out or not facts.reconstructs):
+            why = "does not reconstruct a tensor" if not facts.reconstructs else "reconstructs only together with other layers"
             raise UserError(f"The error term of {facts.name} cannot be dropped, because it {why}: keep it.")
 
     def __str__(self) -> str:

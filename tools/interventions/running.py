@@ -159,7 +159,7 @@ class _Group:
             return x
         mask, amounts, rows = self._pending
         if not self.keep_error:
-            return _put(x, mask, self._replaced(x, mask, amounts, rows))
+            return _put(x, mask, self._replaced(_rows(x, mask).float(), amounts, rows))
         added = self._added(point, amounts, rows)
         if mask.all():
             return x + added.view(x.shape).to(x.dtype)
@@ -178,13 +178,10 @@ class _Group:
             added = self._decoding.change(self.writes[point], amounts, rows)
         return added if self.random is None else torch.outer(added.norm(dim=-1), self._directions[point])
 
-    def _replaced(self, x: Tensor, mask: Mask, amounts: Tensor, rows: Tensor) -> Tensor:
-        """The reconstruction; where a dictionary reads what it writes, with what its target leaves out of x, such as the mean."""
+    def _replaced(self, y: Tensor, amounts: Tensor, rows: Tensor) -> Tensor:
+        """What takes the place of y: the reconstruction, with what the dictionary's target leaves out of y, such as its mean."""
         assert self._decoding is not None
-        new = self._decoding.reconstruction(amounts, rows)
-        if self.reads in self.writes:
-            new = new + (rows.float() - self.dictionary.target(rows.float()))
-        return new
+        return self._decoding.reconstruction(amounts, rows) + (y - self.dictionary.target(y))
 
     def _direction(self, subject: Subject, point: HookPoint) -> Tensor:
         assert self.random is not None
