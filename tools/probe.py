@@ -119,9 +119,13 @@ class Probe:
 
     # Reading
 
-    def values(self, rows: Sequence[Sequence[int]]) -> list[Float[np.ndarray, " tokens"]]:
-        """The activation on every token of each row of ids (BOS not among them); rows longer than a window are cut."""
-        pieces = [row[a : a + self.window] for row in rows for a in range(0, max(len(row), 1), self.window)]
+    def values(self, rows: Sequence[Sequence[int]], cut: bool = True) -> list[Float[np.ndarray, " tokens"]]:
+        """The activation on every token of each row of ids (BOS not among them).
+
+        Rows longer than a window are cut, as a harvest does; with `cut` false only those that the model cannot read whole.
+        """
+        length = self.window if cut else max(self.window, self.subject.max_positions - int(self.prepend_bos))
+        pieces = [row[a : a + length] for row in rows for a in range(0, max(len(row), 1), length)]
         read: list[np.ndarray] = [np.zeros(0, np.float32)] * len(pieces)
         for which in self._batches([len(piece) for piece in pieces]):
             batch = padded([pieces[i] for i in which], self.bos)
@@ -131,7 +135,7 @@ class Probe:
                 read[i] = value[bounds[n] : bounds[n + 1]]
         joined, at = [], 0
         for row in rows:
-            count = -(-max(len(row), 1) // self.window)
+            count = -(-max(len(row), 1) // length)
             joined.append(np.concatenate(read[at : at + count]))
             at += count
         return joined

@@ -23,6 +23,7 @@ from dragoman.store.records import DictionaryInfo, FeatureKey, TrainStats
 
 from .dictionaries import Dictionary, load_all
 from .fingerprint import tensors_hash
+from .kinds import Kinds
 from .source import SubjectSource
 from .subject import Subject
 
@@ -162,6 +163,11 @@ class Workbench:
     def window(self) -> int:
         """Tokens of a window, BOS not counted."""
         return int(self.store.manifest.plan["window"])
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """Finds spans of one kind on train."""
+        return Kinds(self.store.train_view())
 
     def stats(self, feature: str | int | FeatureKey) -> TrainStats:
         """Statistics of a feature from train rows."""

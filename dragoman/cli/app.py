@@ -14,7 +14,7 @@ import typer
 
 from dragoman import config
 
-from . import activate, demo, harvest, label, organism, report, score, show, sql
+from . import activate, demo, edit, harvest, label, organism, report, score, show, sql
 from .errors import Commands, say
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ app.command("score")(score.score)
 app.command("show")(show.show)
 app.command("report")(report.report)
 app.command("activate")(activate.activate)
+app.command("edit")(edit.edit)
 app.add_typer(organism.app, name="organism")
 app.command("sql")(sql.sql)
 

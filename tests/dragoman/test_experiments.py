@@ -76,3 +76,36 @@ def test_activate_on_bad_input(store: Path) -> None:
     assert "empty" in refused_here("activate", store, "")
     assert "1536 features" in refused_here("activate", store, TEXT, "--features", "9999")
     assert "NAME=SPEC" in refused_here("activate", store, TEXT, "--dictionary", "x")
+
+
+def test_edit(store: Path) -> None:
+    feature = result("activate", store, TEXT, "--top", "1")["texts"][0]["features"][0]["feature"]
+    numbered = result("edit", store, feature, TEXT)
+    assert "".join(numbered["strings"]) == TEXT and "glass" in here("edit", store, feature, TEXT).stdout
+    glass = numbered["strings"].index(" glass")
+    changed = result("edit", store, feature, TEXT, "--substitute", f"{glass}= stone", "--delete", "0:2", "--insert", "5=x=y")
+    assert " stone" in "".join(changed["after"]) and "x=y" in "".join(changed["after"]) and len(changed["edits"]) == 3
+    assert changed["before"] == numbered["strings"] and changed["before_values"] == numbered["values"]
+    page = here("edit", store, feature, TEXT, "--case", f"{glass}=upper", "--swap", "0,1")
+    assert page.returncode == 0 and "GLASS" in page.stdout and "before" in page.stdout
+    pairs = result("edit", store, feature, TEXT, "--pairs", "--top", "7", "--reach", "2")
+    assert len(pairs["pairs"]) == 7 < pairs["tried"]
+    page = here("edit", store, feature, TEXT, "--pairs", "--top", "7")
+    assert page.returncode == 0 and "7 of" in page.stdout
+
+
+def test_edit_on_bad_input(store: Path) -> None:
+    for options, says in (
+        (["--delete", "1:4", "--substitute", "2= x"], "overlap at token 2"),
+        (["--delete", "99"], "no token 99"),
+        (["--delete", "x"], "not the number of a token"),
+        (["--substitute", "3"], "what it becomes"),
+        (["--swap", "3"], "two tokens"),
+        (["--case", "3=odd"], "no case 'odd'"),
+        (["--pairs", "--delete", "3"], "its own edits"),
+        (["--truncate", "99"], "no span 0:99"),
+        (["--shift", "0"], "shifted by 1"),
+        (["--kind", "0=9999"], "holds only"),
+    ):
+        assert says in refused_here("edit", store, "3", TEXT, *options)
+    assert "1536 features" in refused_here("edit", store, "sae/9999", TEXT, "--delete", "1")
