@@ -14,7 +14,7 @@ import typer
 
 from dragoman import config
 
-from . import activate, demo, edit, harvest, label, organism, report, score, show, sql
+from . import ablate, activate, demo, edit, harvest, label, logits, match, neighbours, organism, report, score, show, sql, steer
 from .errors import Commands, say
 
 app = typer.Typer(
@@ -39,6 +39,11 @@ app.command("show")(show.show)
 app.command("report")(report.report)
 app.command("activate")(activate.activate)
 app.command("edit")(edit.edit)
+app.command("ablate")(ablate.ablate)
+app.command("steer")(steer.steer)
+app.command("logits")(logits.logits)
+app.command("neighbours")(neighbours.neighbours)
+app.command("match")(match.match)
 app.add_typer(organism.app, name="organism")
 app.command("sql")(sql.sql)
 

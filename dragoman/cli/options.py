@@ -22,3 +22,13 @@ Dictionaries = Annotated[
     typer.Option("--dictionary", help="NAME=SPEC: where a dictionary is now, if it has moved.", show_default=False),
 ]
 Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu. [default: the best there is]", show_default=False)]
+Positions = Annotated[
+    str,
+    typer.Option(
+        help="On which tokens: all, 3, -1 (the prompt's last), 0,2,5 or 2:5 (5 left out); BOS is not counted and never edited."
+    ),
+]
+Chosen = Annotated[
+    list[str] | None,
+    typer.Option("--token", help="Report this token's logit as well (mind the space); may be repeated.", show_default=False),
+]
