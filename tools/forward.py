@@ -39,7 +39,7 @@ class ForwardPass:
         self.subject, self.dictionaries, self.batch_size = subject, dictionaries, batch_size
         self.bos = subject.bos_id if prepend_bos else None
         self.hooks = sorted({d.facts.hook_in for d in dictionaries})
-        self.fitted = {d.facts.name: parts for d in dictionaries if (parts := _parts(d, dictionaries))}
+        self.fitted = {d.facts.name: parts for d in dictionaries if (parts := fit_parts(d, dictionaries))}
         outputs = {parts[-1].facts.hook_out for parts in self.fitted.values()}
         self.fit_hooks = sorted({*self.hooks, *outputs})
         self.offsets = np.cumsum([0, *(d.width for d in dictionaries)])
@@ -122,7 +122,7 @@ def measure_fit(parts: Sequence[Dictionary], tensors: Mapping[str, Tensor]) -> F
     )
 
 
-def _parts(dictionary: Dictionary, dictionaries: Sequence[Dictionary]) -> list[Dictionary]:
+def fit_parts(dictionary: Dictionary, dictionaries: Sequence[Dictionary]) -> list[Dictionary]:
     """What adds up to the tensor at the dictionary's `hook_out`, itself last; nothing if that is not all there."""
     facts = dictionary.facts
     if not facts.reconstructs:

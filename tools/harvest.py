@@ -38,6 +38,7 @@ from .logits import logit_effects
 from .neighbours import neighbours
 from .progress import Progress
 from .projection import Projection, project
+from .scale import with_scales
 from .shards import Fit, Rest, ShardWriter, finished, open_plan
 from .subject import Subject
 from .windows import TokenizedDocument, cut, tokenized
@@ -109,6 +110,7 @@ def harvest(
         batch_size=batch_size,
         shard_tokens=shard_tokens,
     )
+    loaded = with_scales(subject, loaded, config.text, config.window, config.prepend_bos)
     described = config.describe(subject, loaded)
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
     if (store_path / "manifest.json").exists():

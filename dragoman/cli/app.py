@@ -14,7 +14,24 @@ import typer
 
 from dragoman import config
 
-from . import ablate, activate, demo, edit, harvest, label, logits, match, neighbours, organism, report, score, show, sql, steer
+from . import (
+    ablate,
+    activate,
+    demo,
+    dictionaries,
+    edit,
+    harvest,
+    label,
+    logits,
+    match,
+    neighbours,
+    organism,
+    report,
+    score,
+    show,
+    sql,
+    steer,
+)
 from .errors import Commands, say
 
 app = typer.Typer(
@@ -44,6 +61,7 @@ app.command("steer")(steer.steer)
 app.command("logits")(logits.logits)
 app.command("neighbours")(neighbours.neighbours)
 app.command("match")(match.match)
+app.command("dictionaries")(dictionaries.dictionaries)
 app.add_typer(organism.app, name="organism")
 app.command("sql")(sql.sql)
 

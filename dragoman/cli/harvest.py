@@ -20,8 +20,8 @@ def harvest(
     dictionary: Annotated[
         list[str] | None,
         typer.Option(
-            help="Dictionary: a folder or hub id, neurons:mlp.2 (the units of an MLP), or "
-            "directions:FILE.safetensors@resid_post.2. May be repeated.",
+            help="Dictionary: a folder, file or hub id in any format that `dragoman dictionaries` lists, neurons:mlp.2 (the "
+            "units of an MLP), or directions:FILE.safetensors@resid_post.2. May be repeated.",
             show_default=False,
         ),
     ] = None,

@@ -12,15 +12,18 @@ from .dictionary import (
     pre_activations,
     skip_term,
 )
-from .loader import load, load_all
+from .formats import FORMATS, Format
+from .loader import load, load_all, read
 from .save import save_cross_layer, save_saelens
 
 __all__ = [
+    "FORMATS",
     "Coder",
     "CrossLayerPart",
     "CrossLayerTranscoder",
     "Dictionary",
     "DictionaryFacts",
+    "Format",
     "Recipe",
     "SparseCodes",
     "decode_at",
@@ -31,6 +34,7 @@ __all__ = [
     "make_coder",
     "make_cross_layer",
     "pre_activations",
+    "read",
     "save_cross_layer",
     "save_saelens",
     "skip_term",

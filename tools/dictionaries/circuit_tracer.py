@@ -17,8 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from dragoman.store.errors import UserError
 from dragoman.tools.fingerprint import files_hash, tensors_hash
 
@@ -45,6 +43,12 @@ def cross_layer_files(names: Iterable[str]) -> list[str]:
     return _by_layer(names, _ENCODER) + _by_layer(names, _DECODER)
 
 
+def files_of_layer(names: Iterable[str], file: str) -> list[str]:
+    """What is needed of these files for the layer of one of them."""
+    layer = _number(Path(file))
+    return [n for n in names if n == CONFIG or _number(Path(n)) == layer]
+
+
 def load_per_layer(request: Request) -> list[Coder]:
     """Load the transcoders of a folder, or of the one file named.
 
@@ -66,20 +70,18 @@ def load_cross_layer(request: Request) -> list[CrossLayerPart]:
     Raises:
         UserError: files missing, corrupt or of the wrong shapes, or nothing says the hook points.
     """
-    config, folder = _config(request), request.folder
-    names = [f.name for f in folder.iterdir()]
-    layers = [_number(Path(name)) for name in _by_layer(names, _ENCODER)]
+    config = _config(request)
+    if request.path.is_file():
+        part = _part(request, config, _number(request.path), None)
+        part.facts = replace(part.facts, name=request.name, reconstructs=part.facts.part == 0)
+        return [part]
+    layers = [_number(Path(name)) for name in _by_layer((f.name for f in request.path.iterdir()), _ENCODER)]
     if layers != list(range(len(layers))):
-        raise UserError(f"{folder} lacks the encoders of some layers: it has those of {layers}.")
-    chosen = [_number(request.path)] if request.path.is_file() else layers
-    encoders = {layer: read_safetensors(folder / f"W_enc_{layer}.safetensors") for layer in layers}
-    parts = [_part(request, config, encoders[layer], layer, len(layers)) for layer in chosen]
-    if len(chosen) == len(layers):
-        whole = tensors_hash({str(n): part.facts.weights_hash for n, part in enumerate(parts)})
-        for part in parts:
-            part.facts = replace(part.facts, whole=whole)
-    else:
-        parts[0].facts = replace(parts[0].facts, name=request.name, reconstructs=layers == [0])
+        raise UserError(f"{request.path} lacks the encoders of some layers: it has those of {layers}.")
+    parts = [_part(request, config, layer, len(layers)) for layer in layers]
+    whole = tensors_hash({str(n): part.facts.weights_hash for n, part in enumerate(parts)})
+    for part in parts:
+        part.facts = replace(part.facts, whole=whole)
     return parts
 
 
@@ -97,7 +99,7 @@ def _per_layer(request: Request, file: Path, name: str, config: dict[str, Any]) 
     hook_in, hook_out = _hooks(request, config, _number(file))
     facts = DictionaryFacts(
         name=name,
-        source=request.source,
+        source=request.source_of(file.name),
         format="circuit_tracer",
         architecture=architecture(recipe.activation, True, "W_skip" in weights),
         hook_in=hook_in,
@@ -111,15 +113,18 @@ def _per_layer(request: Request, file: Path, name: str, config: dict[str, Any]) 
     return Coder(facts, recipe, weights)
 
 
-def _part(request: Request, config: dict[str, Any], encoder: dict[str, Tensor], layer: int, layers: int) -> CrossLayerPart:
+def _part(request: Request, config: dict[str, Any], layer: int, layers: int | None) -> CrossLayerPart:
+    """One part; without the number of `layers` its decoders say it."""
     enc_file, dec_file = (request.folder / f"W_{side}_{layer}.safetensors" for side in ("enc", "dec"))
-    raw = read_safetensors(dec_file)
+    encoder, raw = read_safetensors(enc_file), read_safetensors(dec_file)
     w_enc, b_enc, b_dec = tensors_of(encoder, enc_file, f"W_enc_{layer}", f"b_enc_{layer}", f"b_dec_{layer}")
     (decoders,) = tensors_of(raw, dec_file, f"W_dec_{layer}")
-    if decoders.ndim != 3 or decoders.shape[1] != layers - layer:
+    if layers is None and decoders.ndim == 3:
+        layers = layer + decoders.shape[1]
+    if layers is None or decoders.ndim != 3 or decoders.shape[1] != layers - layer:
         raise UserError(
-            f"{dec_file}: W_dec_{layer} has shape {tuple(decoders.shape)}; with {layers} layers it must be "
-            f"(features, {layers - layer}, d)."
+            f"{dec_file}: W_dec_{layer} has shape {tuple(decoders.shape)}; it must be (features, layers from {layer} on, d)"
+            f"{f', of {layers} layers' if layers else ''}."
         )
     if not all_finite(decoders):
         raise UserError(f"{dec_file}: W_dec_{layer} holds NaN or infinity: the file is damaged, or training diverged.")
@@ -132,7 +137,7 @@ def _part(request: Request, config: dict[str, Any], encoder: dict[str, Tensor], 
     later = [_hooks(request, config, n)[1] for n in range(layer + 1, layers)]
     facts = DictionaryFacts(
         name=f"{request.name}.{layer}",
-        source=request.source,
+        source=request.source_of(enc_file.name),
         format="circuit_tracer",
         architecture=f"{recipe.activation}_cross_layer_transcoder",
         hook_in=hook_in,

@@ -117,7 +117,12 @@ class Coder:
 
     def scaled(self, scale: float) -> Coder:
         """The same dictionary with the scale of its input known: the mean norm of its input times `scale` is sqrt(d_in)."""
-        facts = replace(self.facts, weights_hash=tensors_hash({"weights": self.facts.weights_hash, "scale": repr(scale)}))
+        place, at, hook = self.facts.source.rpartition("@")
+        source = f"{place if at else hook}?scale={scale!r}{at}{hook if at else ''}"
+        if "?scale=" in self.facts.source:
+            source = self.facts.source
+        hashed = tensors_hash({"weights": self.facts.weights_hash, "scale": repr(scale)})
+        facts = replace(self.facts, source=source, weights_hash=hashed)
         return Coder(facts, replace(self.recipe, scale_in=scale, scale_out=scale, needs_scale=False), self._w)
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens width"]:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from dragoman.store.errors import UserError
 
+from .circuit_tracer import files_of_layer
 from .formats import looked_for, names_in, recognise
 
 
@@ -65,9 +66,11 @@ def _wanted(place: str, inside: str, files: Iterable[str]) -> tuple[str, list[st
         inner = sorted({f.rpartition("/")[0] for f in names if recognise([f.rpartition("/")[2]])})
         hint = f" Folders in it that do: {', '.join(inner[:6])}." if inner else ""
         raise UserError(f"{place} holds no dictionary of a known format.{hint} {looked_for()}")
-    needed = found.needs(frozenset(names))
+    needed, file = found.needs(frozenset(names)), only.removeprefix(prefix)
     if only and found.name == "openai":
-        needed = [only.removeprefix(prefix)]
+        needed = [file]
+    elif only and found.name == "circuit_tracer":
+        needed = files_of_layer(needed, file)
     return folder, needed
 
 

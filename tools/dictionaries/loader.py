@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from .formats import format_of
 from .hub import fetched
 from .neurons import load_neurons
 from .request import UNKNOWN, Request
+
+log = logging.getLogger(__name__)
 
 HELP = (
     "a folder or hub id of a dictionary in any known format (also FOLDER@HOOK, and REPO//SUBFOLDER on the hub), "
@@ -62,9 +65,8 @@ def load_all(specs: Sequence[str], subject: Subject) -> list[Dictionary]:
 
 def read(spec: str, subject: Subject | None, *, scale: float | None = None) -> Sequence[Dictionary]:
     """The dictionaries of a spec; without a subject they are not checked against one and may not know their hook points."""
-    name, _, rest = spec.rpartition("=")
-    if name and not re.fullmatch(r"[\w.-]+", name):
-        name, rest = "", spec
+    named = re.fullmatch(r"([\w.-]+)=(.*)", spec, re.S)
+    name, rest = (named[1], named[2]) if named else ("", spec)
     format_, colon, place = rest.partition(":")
     dictionaries: Sequence[Dictionary]
     if colon and format_ == "neurons":
@@ -117,9 +119,17 @@ def _parts(source: str) -> tuple[str, float | None, str | None]:
 
 
 def _with_scale(dictionary: Dictionary, request: Request) -> Dictionary:
+    unscaled = isinstance(dictionary, Coder) and dictionary.recipe.needs_scale
     if request.scale is None:
+        if unscaled:
+            log.warning(
+                "%s was trained on scaled activations and its files do not say the scale: 1 is used unless it is given as "
+                "%s?scale=S or estimated.",
+                request.source,
+                request.place,
+            )
         return dictionary
-    if not isinstance(dictionary, Coder) or not dictionary.recipe.needs_scale:
+    if not isinstance(dictionary, Coder) or not unscaled:
         raise UserError(f"{request.source}: this dictionary does not need a scale; leave ?scale= out.")
     return dictionary.scaled(request.scale)
 

@@ -42,6 +42,13 @@ class Request:
         """The folder itself, or the one the file is in."""
         return self.path if self.path.is_dir() else self.path.parent
 
+    def source_of(self, file: str) -> str:
+        """The spec of one file of the folder, for one dictionary of several."""
+        if self.path.is_file():
+            return self.source
+        hub = not Path(self.place).exists() and "//" not in self.place
+        return f"{self.place.rstrip('/')}{'//' if hub else '/'}{file}" + (f"@{self.hook}" if self.hook else "")
+
     def layer_in_path(self) -> int | None:
         """The layer that the path names (layer_12, layers.12, blocks.12, L12R …), if it names exactly one."""
         for text in (self.place, str(self.path.resolve())):
