@@ -31,6 +31,7 @@ from . import (
     show,
     sql,
     steer,
+    train,
 )
 from .errors import Commands, say
 
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 
 app.command("demo")(demo.demo)
+app.command("train")(train.train)
 app.command("harvest")(harvest.harvest)
 app.command("label")(label.label)
 app.command("score")(score.score)

@@ -142,6 +142,20 @@ def scatter(title: str, across: Axis, up: Axis, dots: Sequence[Dot], diagonal: b
     return _svg(title, height, parts)
 
 
+def curve(title: str, across: Axis, up: Axis, points: Sequence[tuple[float, float]]) -> Markup:
+    """A line through points whose first coordinates ascend; the last value is written out."""
+    top, height = 30, 260
+    floor = height - 40
+    line = "L".join(f"{_x(x, across):.1f} {_y(y, up, top, floor):.1f}" for x, y in points)
+    parts = [
+        _frame(across, top, floor),
+        _vertical(up, top, floor),
+        f'<path class="curve" d="M{line}" fill="none" stroke="var(--label)" stroke-width="1.6"/>',
+        _text("figure", WIDTH - RIGHT, top - 8, f"at the end {points[-1][1]:.4g}; n = {len(points)} points", "end"),
+    ]
+    return _svg(title, height, parts)
+
+
 def activation_histogram(counts: Sequence[int], largest: float, threshold: float) -> Markup:
     """A feature's non-zero train activations in equal bins from 0 to the train maximum; bar heights are logarithmic."""
     width, height, bottom = 260, 96, 74
