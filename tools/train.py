@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -166,6 +167,11 @@ class _Run:
                     t.line(self.step, settings, o.learner, self.seconds) for t, o in zip(tallies, self.optimizers, strict=True)
                 ]
                 for log_, line in zip(self.logs, lines, strict=True):
+                    if not math.isfinite(line.loss):
+                        raise UserError(
+                            f"Training diverged before step {self.step}: the loss is not a number. Lower --rate (it was "
+                            f"{settings.peak_rate:.2g}) and begin again with --fresh."
+                        )
                     log_.add(line)
                 self.progress(lines)
                 if time.monotonic() - saved >= self.checkpoint_seconds and self.step < settings.steps:

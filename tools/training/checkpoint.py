@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,8 +33,6 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
     partial = folder / f"{FILE}.partial"
     tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
     save_file(tensors, partial, metadata={"facts": json.dumps(checkpoint.facts)})
-    with partial.open("rb") as stream:
-        os.fsync(stream.fileno())
     partial.replace(folder / FILE)
 
 

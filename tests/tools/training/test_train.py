@@ -20,7 +20,7 @@ from dragoman.store.errors import UserError
 from dragoman.tools.dictionaries import CrossLayerTranscoder, forward, load, load_all
 from dragoman.tools.documents import Corpus
 from dragoman.tools.subject import Subject
-from dragoman.tools.train import Trained, train
+from dragoman.tools.train import train
 from dragoman.tools.training.log import Logged
 from dragoman.tools.training.settings import Settings
 from dragoman.tools.training.stream import ActivationStream, Reading
@@ -57,13 +57,11 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def captured(subject: Subject, hooks: Sequence[str]) -> dict[str, Tensor]:
-    """Activations of some text, BOS left out."""
+def captured(subject: Subject, text: Path, hooks: Sequence[str]) -> dict[str, Tensor]:
+    """Activations of the first windows of some documents, BOS left out."""
     rows: dict[str, list[Tensor]] = {hook: [] for hook in hooks}
-    generator = random.Random(1)
-    for number in range(40):
-        ids = subject.tokenize(" ".join(generator.choices(WORDS, k=20)) + f" {number}").ids[:40]
-        found = subject.capture(torch.tensor([[1, *ids.tolist()]]), hooks)
+    for document in list(Corpus(str(text)))[:100]:
+        found = subject.capture(torch.tensor([[1, *subject.tokenize(document.text).ids[:40].tolist()]]), hooks)
         for hook, x in found.items():
             rows[hook].append(x[0, 1:])
     return {hook: torch.cat(parts) for hook, parts in rows.items()}
@@ -74,7 +72,7 @@ def test_what_is_written_loads_and_explains_in_raw_units(subject: Subject, text:
     (done,) = train(tmp_path, subject, text, HOOKS[architecture], settings(architecture), window=40)
     dictionary = load(str(tmp_path), subject)
     facts = dictionary.facts
-    x = captured(subject, sorted({facts.hook_in, facts.hook_out}))
+    x = captured(subject, text, sorted({facts.hook_in, facts.hook_out}))
     target, back = x[facts.hook_out], forward(dictionary, x[facts.hook_in])
     unexplained = float((target - back).square().sum() / (target - target.mean(0)).square().sum())
     assert unexplained == pytest.approx(done.last.unexplained, rel=0.35, abs=0.03)
@@ -96,7 +94,7 @@ def test_a_cross_layer_transcoder_loads_and_explains_every_layer(subject: Subjec
     parts: Any = load_all([str(tmp_path)], subject)
     whole = CrossLayerTranscoder(parts)
     assert whole.hooks_in == [f"mlp_in.{n}" for n in range(3)]
-    x = captured(subject, [*whole.hooks_in, *whole.hooks_out])
+    x = captured(subject, text, [*whole.hooks_in, *whole.hooks_out])
     shares = []
     for hook, back in whole.forward(x).items():
         shares.append(float((x[hook] - back).square().sum() / (x[hook] - x[hook].mean(0)).square().sum()))
@@ -317,5 +315,5 @@ def test_a_folder_with_something_else_is_not_touched(subject: Subject, text: Pat
 
 
 def test_training_that_diverges_says_so(subject: Subject, text: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="diverged"):
-        train(tmp_path, subject, text, ["resid_post.1"], settings("topk", rate=1e38), window=40)
+    with pytest.raises(UserError, match=r"Training diverged before step 2: .* Lower --rate"):
+        train(tmp_path, subject, text, ["resid_post.1"], settings("topk", rate=float("1e38"), warmup=1), window=40)
