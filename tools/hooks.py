@@ -83,6 +83,7 @@ def parse_hook_point(name: str) -> HookPoint:
     Raises:
         UserError: the name is neither.
     """
+    name = str(name)  # it may come from a file
     ours = re.fullmatch(r"(\w+)\.(\d+)", name)
     if ours and ours[1] in KINDS:
         return HookPoint(ours[1], int(ours[2]))

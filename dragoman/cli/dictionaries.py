@@ -67,7 +67,7 @@ def dictionaries(
         from .output import console
 
         for one in found:
-            console().print(_page(one, IMPLAUSIBLE))
+            console().print(_page(one, IMPLAUSIBLE), "")
     for one in found:
         if one.variance_unexplained is not None and one.variance_unexplained > IMPLAUSIBLE:
             from .errors import say

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dragoman.store.errors import UserError
-from dragoman.tools.dictionaries import Dictionary, load, load_all
+from dragoman.tools.dictionaries import Dictionary, forward, load, load_all
 from dragoman.tools.dictionaries.saelens import SaeConfig
 from dragoman.tools.subject import Subject
 
@@ -124,14 +124,22 @@ def test_flat_configs_from_before_version_6(architecture: str, flat: dict[str, A
     check(load(str(folder), tiny("llama")), theirs, inputs())
 
 
-def test_training_sae_saved_for_inference(tiny: Tiny, tmp_path: Path) -> None:
-    """BatchTopK is saved as jumprelu, with a learned threshold."""
+@pytest.mark.parametrize("rescale", [True, False])
+@pytest.mark.parametrize("kind", ["batchtopk", "matryoshka"])
+def test_training_sae_saved_for_inference(kind: str, rescale: bool, tiny: Tiny, tmp_path: Path) -> None:
+    """BatchTopK and Matryoshka are saved as jumprelu, with one learned threshold and decoder norms folded in."""
     from sae_lens import SAE
     from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+    from sae_lens.saes.matryoshka_batchtopk_sae import MatryoshkaBatchTopKTrainingSAE, MatryoshkaBatchTopKTrainingSAEConfig
     from sae_lens.saes.sae import SAEMetadata
 
-    metadata = SAEMetadata(hook_name="blocks.0.hook_resid_post")
-    training = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in=D, d_sae=F, k=5, metadata=metadata))
+    settings: dict[str, Any] = {"d_in": D, "d_sae": F, "k": 5, "rescale_acts_by_decoder_norm": rescale}
+    settings["metadata"] = SAEMetadata(hook_name="blocks.0.hook_resid_post")
+    training: Any
+    if kind == "batchtopk":
+        training = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(**settings))
+    else:
+        training = MatryoshkaBatchTopKTrainingSAE(MatryoshkaBatchTopKTrainingSAEConfig(**settings, matryoshka_widths=[10, F]))
     with torch.no_grad():
         training.topk_threshold.fill_(0.4)
         training.W_enc.mul_(4)
@@ -140,6 +148,49 @@ def test_training_sae_saved_for_inference(tiny: Tiny, tmp_path: Path) -> None:
     mine = load(str(tmp_path / "sae"), tiny("llama"))
     assert mine.facts.architecture == "jumprelu"
     check(mine, SAE.load_from_disk(tmp_path / "sae"), inputs())
+
+
+def test_an_old_checkpoint_holds_the_logarithm_of_the_threshold(tiny: Tiny, tmp_path: Path) -> None:
+    theirs = peer("jumprelu")
+    theirs.save_model(tmp_path / "sae")
+    file = tmp_path / "sae" / "sae_weights.safetensors"
+    tensors = {name: tensor.clone() for name, tensor in load_file(file).items()}
+    tensors["log_threshold"] = tensors.pop("threshold").log()
+    file.unlink()
+    save_file(tensors, file)
+    check(load(str(tmp_path / "sae"), tiny("llama")), theirs, inputs())
+
+
+@pytest.mark.parametrize("normalize", ["none", "constant_norm_rescale", "layer_norm"])
+@pytest.mark.parametrize("kind", ["Transcoder", "SkipTranscoder", "JumpReLUTranscoder", "JumpReLUSkipTranscoder"])
+def test_saelens_transcoders(kind: str, normalize: str, tiny: Tiny, tmp_path: Path) -> None:
+    """Their normalisation is not undone, and the skip connection reads the input as it is."""
+    from sae_lens.saes import transcoder
+    from sae_lens.saes.sae import SAEMetadata
+
+    names = {"hook_name": "blocks.1.ln2.hook_normalized", "hook_name_out": "blocks.1.hook_mlp_out", "context_size": 33}
+    config = getattr(transcoder, f"{kind}Config")(
+        d_in=D, d_sae=F, d_out=D, apply_b_dec_to_input=False, normalize_activations=normalize, metadata=SAEMetadata(**names)
+    )
+    theirs = getattr(transcoder, kind)(config)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+    theirs.save_model(tmp_path / "tc")
+    mine, x = load(str(tmp_path / "tc"), tiny("llama")), inputs()
+    check(mine, theirs, x)
+    with torch.no_grad():
+        close(forward(mine, x), theirs(x))
+    assert (mine.facts.hook_in, mine.facts.hook_out) == ("mlp_normalized.1", "mlp_out.1")
+    assert mine.facts.skip == ("Skip" in kind)
+    config_file = tmp_path / "tc" / "cfg.json"
+    raw = json.loads(config_file.read_text())
+    del raw["metadata"]["hook_name_out"]
+    config_file.write_text(json.dumps(raw))
+    with pytest.raises(UserError, match="does not say where it writes"):
+        load(str(tmp_path / "tc"), tiny("llama"))
+    assert load(f"{tmp_path / 'tc'}@mlp_in.1:mlp_out.1", tiny("llama")).facts.hook_in == "mlp_in.1"
 
 
 def test_centred_writing_weights(tiny: Tiny, tmp_path: Path) -> None:

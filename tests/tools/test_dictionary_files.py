@@ -1,4 +1,4 @@
-"""Damaged, hostile and unknown files are refused with one sentence; the hub gives only what is needed; scales are found."""
+"""Damaged, hostile and unknown files are refused with one sentence; scales, excluded tokens and fit are found."""
 
 from __future__ import annotations
 
@@ -175,6 +175,29 @@ def test_damaged_weights_are_one_sentence(kind: str, tiny: Tiny, tmp_path: Path)
         fails("cannot be read as JSON", spec, subject)
 
 
+@pytest.mark.parametrize("kind", ["saelens", "sparsify", "gemma_scope_2", "llama_scope"])
+def test_any_value_in_a_config_is_read_or_refused(kind: str, tiny: Tiny, tmp_path: Path) -> None:
+    """Each value in turn replaced by others of every kind: never anything but a dictionary or one sentence."""
+    subject = tiny("llama")
+    written(kind, tmp_path / kind)
+    (file,) = (f for f in (tmp_path / kind).iterdir() if f.suffix == ".json")
+    whole = json.loads(file.read_text())
+    refused = 0
+    for path in [(key,) for key in whole] + [("metadata", key) for key in whole.get("metadata", {})]:
+        for wrong in ("x", -1, 0, 1.5, [1], ["a"], {"a": 1}, None, True, 1e400):
+            config = json.loads(json.dumps(whole))
+            holder = config if len(path) == 1 else config[path[0]]
+            holder[path[-1]] = wrong
+            file.write_text(json.dumps(config))
+            for spec in (str(tmp_path / kind), f"{tmp_path / kind}@resid_post.1"):
+                try:
+                    load(spec, subject).encode(torch.ones(2, D))
+                except UserError as error:
+                    refused += 1
+                    assert "\n" not in str(error)
+    assert refused > 10
+
+
 def test_dictionaries_that_do_not_fit_the_model(tiny: Tiny, tmp_path: Path) -> None:
     subject = tiny("llama")
     save_saelens(coder("resid_post.7"), tmp_path / "deep")
@@ -203,75 +226,6 @@ def test_a_cross_layer_transcoder_with_a_layer_missing(tiny: Tiny, tmp_path: Pat
     fails(r"no .*W_dec_1.safetensors", tmp_path / "clt", tiny("llama"))
     (tmp_path / "clt" / "W_enc_1.safetensors").unlink()
     fails("lacks the encoders of some layers", tmp_path / "clt", tiny("llama"))
-
-
-# The hub
-
-
-class Hub:
-    """Stands for the hub: a folder of files, and a record of what was downloaded."""
-
-    def __init__(self, files: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.files, self.cache, self.online = files, cache, True
-        self.fetched: list[str] = []
-        monkeypatch.setattr("huggingface_hub.snapshot_download", self.snapshot)
-        monkeypatch.setattr("dragoman.tools.dictionaries.hub._listed", self.listed)
-
-    def listed(self, repo: str) -> list[str]:
-        if not self.online:
-            raise ConnectionError("no network")
-        return sorted(str(f.relative_to(self.files)) for f in self.files.rglob("*") if f.is_file())
-
-    def snapshot(self, repo: str, allow_patterns: list[str] | None = None, local_files_only: bool = False) -> str:
-        if local_files_only:
-            if not self.cache.exists():
-                raise FileNotFoundError("never downloaded")
-            return str(self.cache)
-        for name in allow_patterns or []:
-            target = self.cache / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(self.files / name, target)
-            self.fetched.append(name)
-        return str(self.cache)
-
-
-def test_only_the_needed_files_are_fetched_from_the_hub(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files, subject = tmp_path / "files", tiny("llama")
-    save_saelens(coder(), files / "resid" / "a")
-    save_saelens(coder("mlp_in.1", "mlp_out.1"), files / "mlp" / "b")
-    (files / "resid" / "a" / "big.bin").write_text("not needed")
-    hub = Hub(files, tmp_path / "cache", monkeypatch)
-    assert load("some/repo//resid/a", subject).facts.name == "a"
-    assert sorted(hub.fetched) == ["resid/a/cfg.json", "resid/a/sae_weights.safetensors"]
-    hub.online = False
-    assert load("again=some/repo//resid/a", subject).facts.name == "again", "from the cache"
-    fails("the hub gave no dictionary of that name", "some/repo//mlp/b", subject)
-    hub.online = True
-    fails(r"Folders in it that do: mlp/b, resid/a", "some/repo", subject)
-    assert load("some/repo//mlp/b", subject).facts.hook_out == "mlp_out.1"
-    fails("There is no dictionary not-a-hub-id", "not-a-hub-id", subject)
-
-
-def test_one_layer_of_a_transcoder_on_the_hub(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = tmp_path / "files"
-    files.mkdir()
-    for layer in range(3):
-        save_file(random(W_enc=(F, D), W_dec=(F, D), b_enc=(F,), b_dec=(D,)), files / f"layer_{layer}.safetensors")
-    (files / "config.yaml").write_text("feature_input_hook: mlp.hook_in\nfeature_output_hook: hook_mlp_out\n")
-    hub = Hub(files, tmp_path / "cache", monkeypatch)
-    one = load("some/repo//layer_2.safetensors", tiny("llama"))
-    assert one.facts.hook_in == "mlp_in.2" and one.facts.source == "some/repo//layer_2.safetensors"
-    assert sorted(hub.fetched) == ["config.yaml", "layer_2.safetensors"]
-    # a cache that holds one layer is not taken for the whole set
-    every = load_all(["plt=some/repo"], tiny("llama"))
-    assert [d.facts.name for d in every] == ["plt.0", "plt.1", "plt.2"]
-    assert every[1].facts.source == "some/repo//layer_1.safetensors"
-
-
-def test_an_offline_hub_is_one_sentence(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    fails("the hub gave no dictionary of that name .*check the name and the connection", "nobody/nothing-at-all", tiny("llama"))
 
 
 # Scales, excluded tokens, and fit

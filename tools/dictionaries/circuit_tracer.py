@@ -106,7 +106,7 @@ def _per_layer(request: Request, file: Path, name: str, config: dict[str, Any]) 
         hook_out=hook_out,
         weights_hash=files_hash([file]),
         context_size=_context(config),
-        prepend_bos=config.get("prepend_bos"),
+        prepend_bos=_bos(config),
         skip="W_skip" in weights,
         dtype=str(raw["W_dec"].dtype).removeprefix("torch."),
     )
@@ -144,7 +144,7 @@ def _part(request: Request, config: dict[str, Any], layer: int, layers: int | No
         hook_out=hook_out,
         weights_hash=files_hash([enc_file, dec_file]),
         context_size=_context(config),
-        prepend_bos=config.get("prepend_bos"),
+        prepend_bos=_bos(config),
         more_hooks_out=tuple(later),
         part=layer,
         dtype=str(raw[f"W_dec_{layer}"].dtype).removeprefix("torch."),
@@ -163,7 +163,7 @@ def _k(config: dict[str, Any], where: Path) -> int:
         raise UserError(f"{where}: activation {config['activation']!r} is not supported; supported are relu, jump_relu and topk.")
     if activation != "topk":
         return 0
-    if not isinstance(config.get("k"), int):
+    if type(config.get("k")) is not int:
         raise UserError(f"{where}: a topk transcoder needs k, a whole number.")
     return int(config["k"])
 
@@ -187,7 +187,12 @@ def _config(request: Request) -> dict[str, Any]:
 
 def _context(config: dict[str, Any]) -> int | None:
     size = config.get("context_size")
-    return size if isinstance(size, int) else None
+    return size if isinstance(size, int) and size > 1 else None
+
+
+def _bos(config: dict[str, Any]) -> bool | None:
+    said = config.get("prepend_bos")
+    return said if isinstance(said, bool) else None
 
 
 def _by_layer(names: Iterable[str], pattern: re.Pattern[str]) -> list[str]:

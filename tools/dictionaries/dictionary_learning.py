@@ -74,7 +74,7 @@ def load_dictionary_learning(request: Request) -> Coder:
         hook_in=hook_in,
         hook_out=hook_out,
         weights_hash=files_hash([f for f in (config_file, file) if f.is_file()]),
-        context_size=length if isinstance(length, int) else None,
+        context_size=length if isinstance(length, int) and length > 1 else None,
         dtype=str(raw.get("encoder.weight", raw.get("W_enc")).dtype).removeprefix("torch."),  # type: ignore[union-attr]
     )
     return Coder(facts, recipe, weights)

@@ -14,6 +14,7 @@ from dragoman.tools.subject import Subject
 from .coder import Coder
 from .dictionary import Dictionary
 from .directions import load_directions
+from .files import first_line
 from .formats import format_of
 from .hub import fetched
 from .neurons import load_neurons
@@ -101,7 +102,14 @@ def _from_files(name: str, source: str, subject: Subject | None, scale: float | 
         special_ids=() if subject is None else _special(subject),
         strict=subject is not None,
     )
-    return [_with_scale(dictionary, request) for dictionary in format_of(path).load(request)]
+    format_ = format_of(path)
+    try:
+        found = format_.load(request)
+    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:  # a config can hold anything anywhere
+        raise UserError(
+            f"{path} is not as {format_.name} files are ({type(error).__name__}: {first_line(error)}): check its config."
+        ) from error
+    return [_with_scale(dictionary, request) for dictionary in found]
 
 
 def _parts(source: str) -> tuple[str, float | None, str | None]:

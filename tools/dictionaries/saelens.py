@@ -171,8 +171,8 @@ def _modern(raw: dict[str, Any]) -> SaeConfig:
         rescale_acts_by_decoder_norm=bool(raw.get("rescale_acts_by_decoder_norm", False)),
         hook_name=metadata.get("hook_name") or "",
         hook_name_out=metadata.get("hook_name_out") or "",
-        context_size=metadata.get("context_size"),
-        prepend_bos=metadata.get("prepend_bos"),
+        context_size=_length(metadata.get("context_size")),
+        prepend_bos=None if metadata.get("prepend_bos") is None else bool(metadata["prepend_bos"]),
         exclude_special_tokens=_excluded(metadata.get("exclude_special_tokens")),
         centred=bool((metadata.get("model_from_pretrained_kwargs") or {}).get("center_writing_weights", False)),
     )
@@ -197,8 +197,8 @@ def _flat(raw: dict[str, Any]) -> SaeConfig:
         rescale_acts_by_decoder_norm=bool(raw.get("rescale_acts_by_decoder_norm", False)),
         hook_name=raw.get("hook_name") or raw.get("hook_point") or "",
         hook_name_out=raw.get("hook_name_out") or "",
-        context_size=raw.get("context_size"),
-        prepend_bos=raw.get("prepend_bos", True),
+        context_size=_length(raw.get("context_size")),
+        prepend_bos=bool(raw.get("prepend_bos", True)),
         exclude_special_tokens=_excluded(raw.get("exclude_special_tokens")),
         centred=True if kwargs is None else bool(kwargs.get("center_writing_weights", False)),
     )
@@ -206,3 +206,7 @@ def _flat(raw: dict[str, Any]) -> SaeConfig:
 
 def _excluded(value: object) -> bool | list[int]:
     return [int(i) for i in value] if isinstance(value, list) else bool(value)
+
+
+def _length(value: object) -> int | None:
+    return value if isinstance(value, int) and value > 1 else None

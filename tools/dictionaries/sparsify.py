@@ -34,7 +34,7 @@ def load_sparsify(request: Request) -> Coder:
             f"{folder / CONFIG}: activation {activation!r} is not supported; supported are topk and groupmax, unsigned."
         )
     transcode, k = bool(config.get("transcode")), config.get("k", 32)
-    if not isinstance(k, int):
+    if type(k) is not int:
         raise UserError(f"{folder / CONFIG}: k must be a whole number, not {k!r}.")
     recipe = Recipe(activation, k=k, subtract_b_dec=not transcode)
     file = folder / WEIGHTS
@@ -61,7 +61,7 @@ def load_sparsify(request: Request) -> Coder:
         hook_in=hook_in,
         hook_out=hook_out,
         weights_hash=files_hash([folder / CONFIG, file]),
-        context_size=length if isinstance(length, int) else None,
+        context_size=length if isinstance(length, int) and length > 1 else None,
         skip=bool(skip),
         dtype=str(raw["W_dec"].dtype).removeprefix("torch."),
     )
