@@ -42,7 +42,7 @@ class MinimalContext:
     kept_value: float
     """Its activation there when only the kept tokens are left."""
     threshold: float
-    """It fires above this."""
+    """What the activation had to exceed."""
     baseline: str
     """What became of the other tokens."""
     proven: bool
@@ -80,22 +80,24 @@ class MinimalContext:
         )
 
 
-def minimal_suffix(probe: Probe, text: str | Prompt, position: int | None = None) -> MinimalContext:
+def minimal_suffix(probe: Probe, text: str | Prompt, position: int | None = None, above: float | None = None) -> MinimalContext:
     """The shortest run of tokens up to a position that still fires the feature there.
 
     Args:
         probe: the feature.
         text: the text.
         position: the token to look at; by default the one at which the feature is strongest.
+        above: the activation that must be exceeded; by default the feature's threshold.
 
     Raises:
         UserError: the position is not in the text, or the feature does not fire there.
     """
-    focus = _firing(probe, text, position)
+    above = probe.threshold if above is None else above
+    focus = _firing(probe, text, position, above)
     ids = focus.ids
     before = probe.forwards
     curve = probe.at([ids[len(ids) - n :] for n in range(1, len(ids) + 1)])
-    length = int(np.flatnonzero(curve > probe.threshold)[0]) + 1
+    length = int(np.flatnonzero(curve > above)[0]) + 1
     kept = tuple(range(focus.position - length + 1, focus.position + 1))
     return MinimalContext(
         feature=probe.key,
@@ -104,7 +106,7 @@ def minimal_suffix(probe: Probe, text: str | Prompt, position: int | None = None
         position=focus.position,
         value=focus.value,
         kept_value=float(curve[length - 1]),
-        threshold=probe.threshold,
+        threshold=above,
         baseline="earlier tokens cut off",
         proven=True,
         tried=probe.forwards - before,
@@ -118,6 +120,7 @@ def minimal_set(
     position: int | None = None,
     baseline: Baseline = "delete",
     neutral: str | None = None,
+    above: float | None = None,
 ) -> MinimalContext:
     """The smallest set of tokens that still fires the feature at a position, which is always kept.
 
@@ -130,17 +133,19 @@ def minimal_set(
         position: the token to look at; by default the one at which the feature is strongest.
         baseline: `delete` the other tokens, or put a `neutral` one in the place of each.
         neutral: the token for it; by default the commonest train token on which the feature is never active.
+        above: the activation that must be exceeded; by default the feature's threshold.
 
     Raises:
         UserError: the position is not in the text, the feature does not fire there, or `neutral` is not one token.
     """
     if baseline not in ("delete", "neutral"):
         raise UserError(f"There is no baseline {baseline!r}: the baselines are delete and neutral.")
-    focus = _firing(probe, text, position)
+    above = probe.threshold if above is None else above
+    focus = _firing(probe, text, position, above)
     stand_in = None
     if baseline == "neutral":
         stand_in = probe.neutral if neutral is None else probe.token(neutral)
-    trial = _Trial(probe, focus, stand_in)
+    trial = _Trial(probe, focus, stand_in, above)
     kept = _reduce(trial)
     kept, proven = _smaller(trial, kept)
     said = "others deleted" if stand_in is None else f"others replaced by {probe.subject.vocabulary[stand_in]!r}"
@@ -151,7 +156,7 @@ def minimal_set(
         position=focus.position,
         value=focus.value,
         kept_value=float(trial.values([kept])[0]),
-        threshold=probe.threshold,
+        threshold=above,
         baseline=said,
         proven=proven,
         tried=trial.tried,
@@ -161,8 +166,8 @@ def minimal_set(
 class _Trial:
     """Runs the window with only some of the tokens before the position kept."""
 
-    def __init__(self, probe: Probe, focus: Focus, neutral: int | None) -> None:
-        self.probe, self.ids, self.neutral = probe, focus.ids, neutral
+    def __init__(self, probe: Probe, focus: Focus, neutral: int | None, above: float) -> None:
+        self.probe, self.ids, self.neutral, self.above = probe, focus.ids, neutral, above
         self.tried = 0
 
     def row(self, kept: Iterable[int]) -> list[int]:
@@ -183,7 +188,7 @@ class _Trial:
         """Which set fires the feature most strongly; None if none does."""
         values = self.values(sets)
         best = int(values.argmax())
-        return best if self.probe.fires(values[best]) else None
+        return best if values[best] > self.above else None
 
 
 def _reduce(trial: _Trial) -> list[int]:
@@ -223,11 +228,11 @@ def _smaller(trial: _Trial, kept: list[int]) -> tuple[list[int], bool]:
     return kept, True
 
 
-def _firing(probe: Probe, text: str | Prompt, position: int | None) -> Focus:
+def _firing(probe: Probe, text: str | Prompt, position: int | None, above: float) -> Focus:
     focus = probe.focus(text, position)
-    if not probe.fires(focus.value):
+    if not focus.value > above:
         raise UserError(
-            f"{probe.key} does not fire at token {focus.position} (its value there is {focus.value:.3g}, it fires above "
-            f"{probe.threshold:.3g}): leave the position out to look where it is strongest."
+            f"{probe.key} does not fire at token {focus.position} (its value there is {focus.value:.3g}; {above:.3g} must be "
+            "exceeded): leave the position out to look where it is strongest."
         )
     return focus

@@ -151,22 +151,28 @@ class Probe:
             values[which] = self._column(self._capture(batch.ids), batch.ids.reshape(-1), flat)
         return values
 
-    def pre_values(self, rows: Sequence[Sequence[int]]) -> list[Float[np.ndarray, " tokens"]]:
-        """The pre-activation on every token of each row, at most a window long: equal to the activation where that is above
-        zero, and elsewhere the larger the nearer the feature is to being active.
+    def both(
+        self, rows: Sequence[Sequence[int]]
+    ) -> tuple[list[Float[np.ndarray, " tokens"]], list[Float[np.ndarray, " tokens"]]]:
+        """Activations and pre-activations on every token of each row, at most a window long, from one forward pass.
 
-        Raises:
-            UserError: the dictionary has no pre-activations.
+        For a dictionary without pre-activations the activations stand for them.
         """
-        read: list[np.ndarray] = [np.zeros(0, np.float32)] * len(rows)
+        values: list[np.ndarray] = [np.zeros(0, np.float32)] * len(rows)
+        pres = list(values)
         for which in self._batches([len(row) for row in rows]):
             batch = padded([rows[i] for i in which], self.bos)
-            with torch.inference_mode():
-                values = self._pre(self._capture(batch.ids)).view(batch.ids.shape).float().cpu().numpy()
-            lead = int(self.bos is not None)
+            x, ids = self._capture(batch.ids), batch.ids.reshape(-1)
+            value = pre = self._column(x, ids, batch.flat)
+            if hasattr(self.dictionary, "pre_activations"):
+                with torch.inference_mode():
+                    pre = self._pre(x[torch.from_numpy(batch.flat).to(x.device)]).float().cpu().numpy()
+                out = excluded(ids[batch.flat], self.dictionary)
+                pre = pre if out is None else np.where(out, np.float32(-np.inf), pre)
+            bounds = np.cumsum([0, *(len(rows[i]) for i in which)])
             for n, i in enumerate(which):
-                read[i] = values[n, lead : lead + len(rows[i])]
-        return read
+                values[i], pres[i] = value[bounds[n] : bounds[n + 1]], pre[bounds[n] : bounds[n + 1]]
+        return values, pres
 
     def gradients(
         self, embeddings: Float[Tensor, "rows tokens d_model"], positions: Sequence[int]

@@ -28,6 +28,7 @@ from . import (
     organism,
     report,
     score,
+    search_inputs,
     show,
     sql,
     steer,
@@ -63,6 +64,7 @@ app.command("steer")(steer.steer)
 app.command("logits")(logits.logits)
 app.command("neighbours")(neighbours.neighbours)
 app.command("match")(match.match)
+app.command("search-inputs")(search_inputs.search_inputs)
 app.command("dictionaries")(dictionaries.dictionaries)
 app.add_typer(organism.app, name="organism")
 app.command("sql")(sql.sql)

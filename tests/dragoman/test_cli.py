@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from dragoman.cli.app import app
 from dragoman.config import Commands, defaults
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from tests.support.synthetic import make_store
 
 from .command import dragoman, here
+
+COMMANDS = [str(command.name) for command in app.registered_commands]
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +31,14 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_is_quick_and_teaches() -> None:
     found = dragoman("--help")
     assert found.returncode == 0 and "dragoman demo" in found.stdout
-    for command in ("demo", "harvest", "label", "score", "show", "report", "activate", "dictionaries", "edit", "organism", "sql"):
+    for command in (*COMMANDS, "organism"):
         assert command in found.stdout
     imported = dragoman("--help", PYTHONPROFILEIMPORTTIME="1").stderr
     assert "dragoman.cli.app" in imported
     assert not any(f" {heavy}\n" in imported for heavy in ("torch", "transformers", "duckdb", "numpy", "scipy"))
 
 
-@pytest.mark.parametrize(
-    "command", ["demo", "harvest", "label", "score", "show", "report", "activate", "dictionaries", "edit", "sql"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example(command: str) -> None:
     assert f"dragoman {command}" in here(command, "--help").stdout
 

@@ -109,3 +109,14 @@ def test_edit_on_bad_input(store: Path) -> None:
     ):
         assert says in refused_here("edit", store, "3", TEXT, *options)
     assert "1536 features" in refused_here("edit", store, "sae/9999", TEXT, "--delete", "1")
+
+
+def test_search_inputs(store: Path) -> None:
+    feature = result("activate", store, TEXT, "--top", "1")["texts"][0]["features"][0]["feature"]
+    found = result("search-inputs", store, feature, "--budget", "300", "--length", "4", "--top", "2", "--from-nothing")
+    assert len(found["found"]) == 2 and found["found"][0]["value"] >= found["found"][1]["value"]
+    assert 300 <= found["forwards"] < 600 and found["history"][-1]["value"] == found["found"][0]["value"]
+    page = here("search-inputs", store, feature, "--budget", "200", "--length", "4", "--method", "evolution")
+    assert page.returncode == 0 and "evolution, from fragments" in page.stdout
+    assert "no method 'magic'" in refused_here("search-inputs", store, feature, "--method", "magic")
+    assert "windows allow" in refused_here("search-inputs", store, feature, "--length", "1000")

@@ -82,7 +82,7 @@ def test_integrated_gradients_add_up(family: str, tiny: Tiny, tmp_path: Path) ->
         assert abs(found.value - found.baseline_value) > 0.05
         assert abs(found.gap) < 1e-3 * max(1.0, abs(found.value - found.baseline_value)), found.gap
     rows = [[probe.token(" park")] * 7]
-    (alone,) = probe.pre_values(rows)
+    (alone,) = probe.both(rows)[1]
     assert found.baseline_value == pytest.approx(float(alone[-1]), abs=1e-4)
     coarse = integrated_gradients(probe, TEXT, 6, steps=2, baseline=" park")
     assert coarse.gap is not None and found.gap is not None and abs(coarse.gap) > abs(found.gap), (
