@@ -8,7 +8,7 @@ import torch
 from dragoman.tools.dictionaries.selection import top_k
 
 
-@pytest.mark.parametrize(("width", "k"), [(4096, 16), (4096, 1), (1024, 4), (1000, 4), (64, 5), (4096, 100), (5, 5)])
+@pytest.mark.parametrize(("width", "k"), [(4096, 16), (4096, 1), (1024, 4), (1000, 4), (64, 5), (4096, 100), (1536, 32), (5, 5)])
 def test_top_k(width: int, k: int) -> None:
     p = torch.randn(40, width, generator=torch.Generator().manual_seed(k))
     p[3] = -1.0

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .dictionary import SparseCodes
 
-_BLOCKS = (64, 32)
+_BLOCKS = (64, 32, 16)
 """Sizes of a block, the first that leaves at least twice k blocks counts."""
 
 

@@ -66,7 +66,9 @@ def largest_of_all(pre: Float[Tensor, "tokens features"], k: int, guess: float =
         candidates = _above(pre, 0.0)
     if len(candidates) > wanted:
         values = pre.flatten()[candidates]
-        candidates = candidates[values.topk(wanted, sorted=False).indices].sort().values
+        kept = torch.zeros(len(candidates), dtype=torch.bool, device=pre.device)
+        kept[values.topk(wanted, sorted=False).indices] = True
+        candidates = candidates[kept]
     return _entries(candidates, pre)
 
 
@@ -126,7 +128,8 @@ def _has_sampled(device: str) -> bool:
 def _above(pre: Tensor, bound: Tensor | float) -> Tensor:
     """Places in the flattened matrix of what exceeds the bound."""
     if pre.device.type == "cpu":  # numpy finds them ten times faster
-        return torch.from_numpy(np.flatnonzero((pre > bound).numpy()))
+        matrix = pre.numpy()
+        return torch.from_numpy(np.flatnonzero(matrix > (bound.numpy() if isinstance(bound, Tensor) else bound)))
     return torch.nonzero((pre > bound).flatten()).squeeze(1)
 
 

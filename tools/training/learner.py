@@ -52,6 +52,7 @@ class Learner:
         self.shape, self.settings = shape, settings
         generator = torch.Generator().manual_seed(settings.seed)
         self.weights: dict[str, Tensor] = {}
+        self._guess = [0.0] * shape.layers  # of the smallest pre-activation that batchtopk will keep; saves time only
         self.memory: dict[str, Tensor] = {}
         for layer in range(shape.layers):
             self._begin(layer, generator)
@@ -146,7 +147,7 @@ class Learner:
         if settings.sparsifier == "topk":
             return largest_of_each(pre, settings.k)
         if settings.sparsifier == "batchtopk":
-            return largest_of_all(pre, settings.k, float(self.memory[f"smallest.{layer}"]))
+            return largest_of_all(pre, settings.k, self._guess[layer])
         return all_above(pre, self.threshold(layer) - settings.bandwidth / 2)
 
     def _activate(self, layer: int, entries: Entries, p: Tensor) -> Tensor:
@@ -159,8 +160,9 @@ class Learner:
         silent += tokens
         silent[entries.feature[values > 0]] = 0
         if self.settings.sparsifier == "batchtopk" and len(values):
-            smallest = self.memory[f"smallest.{layer}"]
-            smallest.copy_(values.min() if smallest == 0 else _KEEP * smallest + (1 - _KEEP) * values.min())
+            smallest, least = self.memory[f"smallest.{layer}"], values.min()
+            smallest.copy_(least if smallest == 0 else _KEEP * smallest + (1 - _KEEP) * least)
+            self._guess[layer] = float(least)
 
     # Backward
 
