@@ -59,12 +59,20 @@ def truth(
         Path | None, typer.Option(help="Folder that `build` wrote. [default: the shipped organism]", show_default=False)
     ] = None,
     documents: Annotated[int, typer.Option(help="Held-out documents to match on.", min=1)] = 3000,
+    random_dictionary: Annotated[
+        bool,
+        typer.Option(
+            "--random-dictionary",
+            help="Train a dictionary on a model with random weights as well (some minutes), as one more control.",
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the whole report here as JSON.", show_default=False)] = None,
     seed: Seed = 7,
 ) -> None:
     """Which concept each live feature matches best, with F1 and MCC per token on test, beside its controls."""
     from transformers import PreTrainedTokenizerFast
 
+    from dragoman.evals.organism.build import random_dictionary as train_random
     from dragoman.evals.organism.load import corpus_documents, organism_paths
     from dragoman.evals.organism.sae import load_sae
     from dragoman.evals.organism.train import load_model
@@ -76,7 +84,9 @@ def truth(
     paths = organism_paths(root)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(paths.model)
     documented = corpus_documents(documents, seed)
-    found = measure(load_model(paths.model), tokenizer, load_sae(paths.sae), documented, progress=say)
+    control = train_random(paths.model, progress=say) if random_dictionary else None
+    model, sae = load_model(paths.model), load_sae(paths.sae)
+    found = measure(model, tokenizer, sae, documented, random_sae=control, progress=say)
     if out:
         save_report(found, out)
     console().print(tables(found))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -14,10 +15,10 @@ from dragoman.evals.organism import competence, truth
 from dragoman.evals.organism.corpus import generate
 from dragoman.evals.organism.document import Document
 from dragoman.evals.organism.load import OrganismPaths, organism_paths
-from dragoman.evals.organism.sae import LAYER, load_sae
-from dragoman.evals.organism.tokenizer import train_tokenizer
+from dragoman.evals.organism.sae import LAYER, TopK, load_sae
+from dragoman.evals.organism.tokenizer import load_tokenizer, train_tokenizer
 from dragoman.evals.organism.tokens import CONTEXT
-from dragoman.evals.organism.train import ModelSettings, TrainingPoint, load_model, save_model, train_model
+from dragoman.evals.organism.train import ModelSettings, TrainingPoint, load_model, random_weights, save_model, train_model
 from dragoman.tools import documents, train
 from dragoman.tools.training.log import Logged
 from dragoman.tools.training.settings import Settings
@@ -115,6 +116,17 @@ def train_dictionary(
         fresh=True,
         progress=lambda lines: progress(_dictionary_line(lines[0])),
     )
+
+
+def random_dictionary(
+    trained: Path, settings: Settings = SAE, *, count: int = 6_000, seed: int = 0, progress: Callable[[str], None] = print
+) -> TopK:
+    """A dictionary made in the same way of a model of the same shape as the one in folder `trained`, but with random weights."""
+    with TemporaryDirectory() as folder:
+        paths = organism_paths(Path(folder))
+        save_model(random_weights(load_model(trained), seed), load_tokenizer(trained), paths.model)
+        train_dictionary(paths, settings, count=count, seed=seed, progress=progress)
+        return load_sae(paths.sae)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,25 +30,48 @@ CONCEPTS = declare(
 
 PAIR = "{first|ioi.first_name} {=and|ioi.and} {second|ioi.second_name}"
 GIVES = "{giver|ioi.giver} {verb|ioi.verb} {article} {object|ioi.object} {=to|ioi.to} {receiver|ioi.receiver}."
+GOING = ("went to", "walked to", "came back to", "reached", "left", "drove to", "met at")
+STAYING = (
+    "were working at",
+    "were sitting in",
+    "were standing at",
+    "were alone at",
+    "were talking at",
+    "sat near",
+    "had lunch at",
+)
+WHEN = ("When", "After", "While", "Before", "As", "Once", "Just after", "Soon after", "Because", "The moment")
+TIME = (
+    *(f"{{={one}|ioi.time}} " for one in ("In the morning", "Yesterday", "The next day", "Last week", "At noon", "One evening")),
+    *(f"{{={one}|ioi.time}}{{=,|ioi.comma}} " for one in ("Then", "First", "A little later")),
+    "{=On|ioi.time} {day|ioi.time} ",
+    "",
+)
+NEXT = (
+    *(one + "{=,|ioi.comma} " for one in ("Afterwards", "Suddenly", "In the end", "At first", "Soon", "Later", "After a while")),
+    "There ",
+    "Then ",
+    "",
+)
+
+
+def _one_sentence(when: str, motion: str) -> str:
+    return f"{{={when}|ioi.time}} {PAIR} {{={motion}|ioi.motion}} the {{place|ioi.place}}{{=,|ioi.comma}} {GIVES}"
+
+
+def _two_sentences(time: str, motion: str, following: str) -> str:
+    return f"{time}{PAIR} {{={motion}|ioi.motion}} the {{place|ioi.place}}. {following}{GIVES}"
+
+
+ONE = tuple(_one_sentence(when, motion) for when in WHEN for motion in GOING + STAYING)
+TWO = tuple(_two_sentences(time, motion, following) for time in TIME for motion in GOING + STAYING for following in NEXT)
+# Openings and links are put together freely: from a few fixed sentences a model learns where the receiver stands in each of them.
 MEETING = Templates(
     "ioi.meeting",
+    ONE * (len(TWO) // len(ONE)) + TWO,
     (
-        "{=When|ioi.time} " + PAIR + " {=went to|ioi.motion} the {place|ioi.place}{=,|ioi.comma} " + GIVES,
-        "{=Then|ioi.time}{=,|ioi.comma} " + PAIR + " {=went to|ioi.motion} the {place|ioi.place}. " + GIVES,
-        "{=After|ioi.time} " + PAIR + " {=met at|ioi.motion} the {place|ioi.place}{=,|ioi.comma} " + GIVES,
-        "{=While|ioi.time} " + PAIR + " {=were working at|ioi.motion} the {place|ioi.place}{=,|ioi.comma} " + GIVES,
-        "{=In the morning|ioi.time} "
-        + PAIR
-        + " {=walked to|ioi.motion} the {place|ioi.place}, and {giver|ioi.giver} {verb|ioi.verb} "
-        "{article} {object|ioi.object} {=to|ioi.to} {receiver|ioi.receiver}.",
-        "{=On|ioi.time} {day|ioi.time} "
-        + PAIR
-        + " {=had lunch at|ioi.motion} the {place|ioi.place}. Afterwards{=,|ioi.comma} "
-        + GIVES,
-    ),
-    (
-        "{=As soon as|ioi.time} " + PAIR + " {=came to|ioi.motion} the {place|ioi.place}{=,|ioi.comma} " + GIVES,
-        "{=Later|ioi.time} " + PAIR + " {=were waiting at|ioi.motion} the {place|ioi.place}. At last{=,|ioi.comma} " + GIVES,
+        _one_sentence("As soon as", "came to"),
+        _two_sentences("{=Later|ioi.time} ", "were waiting at", "At last{=,|ioi.comma} "),
     ),
 )
 BETWEEN = Templates(
