@@ -14,6 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from dragoman.evals.organism import competence, truth
 from dragoman.evals.organism.build import BuildSettings, Built, build
 from dragoman.evals.organism.train import ModelSettings
+from dragoman.tools.dictionaries import load_all
+from dragoman.tools.subject import Subject
 from dragoman.tools.training.settings import Settings
 
 TINY = BuildSettings(
@@ -21,6 +23,8 @@ TINY = BuildSettings(
         wired=0, echo_tokens=2_000, width=32, layers=3, hidden=32, tokens=8_000, batch=1024, warmup=2, compile=False
     ),
     sae=Settings(features=64, k=8, tokens=40 * 256, batch=256, dead_after=5000),
+    transcoders=Settings("transcoder", features=48, k=8, tokens=20 * 256, batch=256),
+    cross_layer=Settings("cross-layer", features=32, k=8, tokens=20 * 256, batch=256),
     vocabulary=500,
     tokenizer_documents=100,
     sae_documents=60,
@@ -67,5 +71,22 @@ def test_truth_counts_every_source_with_and_without_next_concepts(built: Built) 
 
 def test_the_same_seed_builds_the_same_files(built: Built, tmp_path: Path) -> None:
     build(tmp_path, 5, replace(TINY, test_documents=0), progress=lambda line: None)
-    for part in ("model/model.safetensors", "model/tokenizer.json", "sae/sae_weights.safetensors", "sae/cfg.json"):
-        assert (tmp_path / part).read_bytes() == (built.paths.model.parent / part).read_bytes(), part
+    first = built.paths.model.parent
+    parts = {str(f.relative_to(first)) for f in first.rglob("*") if f.suffix in (".safetensors", ".yaml") or f.name == "cfg.json"}
+    parts |= {"model/tokenizer.json"}
+    assert len(parts) == 2 + 2 + 3 * 2 + 3 * 2 + 1  # model, dictionary, a transcoder a layer, the cross-layer one with its config
+    for part in sorted(parts):
+        assert (tmp_path / part).read_bytes() == (first / part).read_bytes(), part
+
+
+def test_every_dictionary_fits_the_model(built: Built) -> None:
+    subject = Subject.load(built.paths.model, "cpu")
+    specs = [
+        str(built.paths.sae),
+        *(str(built.paths.transcoders / f"mlp_in.{n}") for n in range(3)),
+        str(built.paths.cross_layer),
+    ]
+    found = load_all(specs, subject)
+    assert [d.facts.hook_in for d in found] == ["resid_post.2", *[f"mlp_in.{n}" for n in range(3)] * 2]
+    assert [len(d.facts.hooks_out) for d in found] == [1, 1, 1, 1, 3, 2, 1]
+    assert {d.facts.context_size for d in found} == {128}

@@ -79,6 +79,11 @@ def test_the_dictionary_explains_fresh_documents(activations: torch.Tensor) -> N
     assert dead <= 0.03
 
 
+def test_everything_shipped_is_at_most_20_megabytes() -> None:
+    sizes = [f.stat().st_size for f in PATHS.model.parent.rglob("*") if f.is_file()]
+    assert 4_000_000 < sum(sizes) <= 20_000_000
+
+
 def test_sae_lens_agrees_on_the_shipped_dictionary(activations: torch.Tensor) -> None:
     ours, theirs = load_sae(PATHS.sae), SAE.load_from_disk(PATHS.sae)
     x = activations[:2000]
