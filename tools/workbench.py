@@ -229,8 +229,9 @@ class Workbench:
 
     def _read(self, info: DictionaryInfo, spec: str) -> Dictionary:
         """The dictionary in `spec`; of one that holds several (a layer each, called NAME.0, NAME.1 …), the one that is meant."""
-        several = sum(other.source == info.source for other in self.store.dictionaries) > 1
-        found = load_all([f"{info.name.rpartition('.')[0] if several else info.name}={spec}"], self.subject)
+        found = load_all([f"{info.name}={spec}"], self.subject)
+        if len(found) > 1:
+            found = load_all([f"{info.name.rpartition('.')[0]}={spec}"], self.subject)
         return next((d for d in found if d.facts.weights_hash == info.weights_hash), found[0])
 
     def _found(self, spec: str) -> str:

@@ -131,3 +131,26 @@ def test_what_came_with_the_package_is_found_where_it_is_now(copy: Path) -> None
     (copy / "S" / "manifest.json").write_text(json.dumps(manifest))
     with Workbench.open(Store.open(copy / "S")) as bench, pytest.raises(UserError, match=r"weights/model changed since"):
         _ = bench.subject
+
+
+def test_each_layer_of_a_cross_layer_transcoder_is_found(copy: Path) -> None:
+    """One folder holds several dictionaries, which a store calls NAME.0, NAME.1 …"""
+    from dragoman.tools.dictionaries import make_cross_layer, save_cross_layer
+
+    generator = torch.Generator().manual_seed(0)
+    encoders = [torch.randn(8, 16, generator=generator) for _ in range(3)]
+    decoders = [torch.randn(8, 3 - layer, 16, generator=generator) for layer in range(3)]
+    made = make_cross_layer(
+        "clt", encoders, [torch.zeros(8)] * 3, decoders, [torch.zeros(16)] * 3, kind_in="mlp_in", prepend_bos=True
+    )
+    save_cross_layer(made, copy / "clt")
+    store = harvest(copy / "C", str(copy / "model"), [f"clt={copy}/clt"], str(copy / "texts.json"), window=20, progress=False)
+    names = [info.name for info in store.dictionaries]
+    assert names == ["clt.0", "clt.1", "clt.2"]
+    with Workbench.open(store) as bench:
+        for layer, name in enumerate(names):
+            found = bench.dictionary(name)
+            assert found.facts.name == name and found.facts.part == layer
+            torch.testing.assert_close(found.encode(torch.ones(1, 16)), made.parts[layer].encode(torch.ones(1, 16)))
+    with Workbench.open(copy / "C", dictionaries=[f"clt.1={copy}/clt"]) as bench:
+        assert bench.feature("clt.1/3").dictionary.facts.name == "clt.1"
