@@ -22,10 +22,10 @@ def explainer_named(name: str) -> Make:
 
 def make_induction(store: Store) -> tuple[Explainer, Validator]:
     """The explainer that needs no language model; patterns and validation share one model of how tokens are used."""
-    from dragoman.tools.patterns import learn_usage
+    from dragoman.tools.patterns import usage_of
 
     from .induction import Induction
 
     train = store.tokens("train")
-    usage = learn_usage(train.ids, train.row, train.vocabulary)
+    usage = usage_of(train)
     return Induction(usage), Validator(store, usage)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dragoman.evals.explainer import Explanation
-from dragoman.tools.induction import Inducer
+from dragoman.tools.induction import Fit, Inducer
 from dragoman.tools.patterns import Pattern, Usage
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Induction:
         self.usage = usage
         self._inducer: Inducer | None = None
 
-    def explain(self, view: TrainView, feature: int, validate: Callable[[Pattern], float], seed: int) -> Explanation:
+    def explain(self, view: TrainView, feature: int, validate: Callable[[Pattern], Fit], seed: int) -> Explanation:
         """The induced pattern, in words and as a rule. Raises ValueError for a feature that is silent on train."""
         if self._inducer is None or self._inducer.view is not view:
             self._inducer = Inducer(view, self.usage)

@@ -10,6 +10,7 @@ from dragoman.store.records import Facet
 
 if TYPE_CHECKING:
     from dragoman.store.view import TrainView
+    from dragoman.tools.induction import Fit
     from dragoman.tools.patterns import Pattern
 
 
@@ -39,9 +40,10 @@ class Explainer(Protocol):
     name: str
     """Recorded as the agent of its labels."""
 
-    def explain(self, view: TrainView, feature: int, validate: Callable[[Pattern], float], seed: int) -> Explanation:
+    def explain(self, view: TrainView, feature: int, validate: Callable[[Pattern], Fit], seed: int) -> Explanation:
         """Explain `feature` (a global id) from train rows.
 
-        `validate` tells how well a pattern predicts the feature on validation, as one correlation; nothing of test is reachable.
+        `validate` tells how well a pattern predicts the feature on validation, as one correlation and one balanced accuracy;
+        nothing of test is reachable.
         """
         ...

@@ -6,7 +6,7 @@ from dragoman.evals.judge import Judge
 from dragoman.evals.judge.pattern import PatternJudge
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
-from dragoman.tools.patterns import learn_usage
+from dragoman.tools.patterns import usage_of
 
 NAMES = ("pattern",)
 """Judges that can be asked for."""
@@ -17,4 +17,4 @@ def judge_named(name: str, store: Store) -> Judge:
     if name != "pattern":
         raise UserError(f"There is no judge called {name!r}: choose one of {', '.join(NAMES)}.")
     train = store.tokens("train")
-    return PatternJudge(learn_usage(train.ids, train.row, train.vocabulary))
+    return PatternJudge(usage_of(train))

@@ -1,4 +1,4 @@
-"""What validation tells an explainer: one correlation a pattern, never a context."""
+"""What validation tells an explainer: two figures a pattern, never a context."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from dragoman.store.features import Store
+from dragoman.tools.induction import Fit
+from dragoman.tools.induction.contexts import Contexts
 from dragoman.tools.patterns import Pattern, PatternText, Usage
 
 from .statistics import pearson
@@ -18,18 +20,29 @@ class Validator:
     def __init__(self, store: Store, usage: Usage) -> None:
         self.store = store
         self.text = PatternText(store.tokens("validation"), usage)
+        self._train_ids = store.tokens("train").ids
+        stats = store.stats_table()
+        self._threshold = dict(zip(stats["feature"].to_pylist(), stats["threshold"].to_pylist(), strict=True))
 
-    def of(self, feature: int) -> Callable[[Pattern], float]:
-        """A function from pattern to the Pearson correlation of its prediction with the feature over all validation tokens.
+    def of(self, feature: int) -> Callable[[Pattern], Fit]:
+        """A function from pattern to how well it does on validation.
 
-        As in the published score, a constant prediction counts 0; so does a feature that is silent on validation.
+        The correlation is over all tokens, a constant prediction counting 0; so does a feature that is silent on validation. The
+        balanced accuracy is over all contexts, near misses (which hold a token that the feature often fires on in train)
+        counting as much as all silent contexts together, as in the published detection score; a feature that never fires on
+        validation has one of 0.5.
         """
+        threshold = self._threshold[feature]
         flat, values = self.store.activations(feature, "validation")
+        train, strength = self.store.activations(feature, "train")
+        contexts = Contexts(self.text, flat, values > threshold, self._train_ids[train[strength > threshold]])
         real = np.zeros(len(self.text), np.float32)
         real[flat] = values
 
-        def validate(pattern: Pattern) -> float:
-            r = pearson(pattern.predict(self.text), real)
-            return 0.0 if np.isnan(r) else r
+        def validate(pattern: Pattern) -> Fit:
+            predicted = pattern.predict(self.text)
+            r = pearson(predicted, real)
+            said = np.unique(self.text.row[predicted > 0])
+            return Fit(0.0 if np.isnan(r) else r, contexts.accuracy(said))
 
         return validate

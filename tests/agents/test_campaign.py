@@ -22,6 +22,7 @@ from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.locking import write_lock
 from dragoman.store.view import TrainView
+from dragoman.tools.induction import Fit
 from dragoman.tools.patterns import Pattern, learn_usage
 from tests.support.synthetic import make_store
 
@@ -34,7 +35,7 @@ class Scripted:
 
     name = "scripted"
 
-    def explain(self, view: TrainView, feature: int, validate: Callable[[Pattern], float], seed: int) -> Explanation:
+    def explain(self, view: TrainView, feature: int, validate: Callable[[Pattern], Fit], seed: int) -> Explanation:
         """A pattern of one token."""
         if feature == 3:
             raise ValueError("three is not explained")

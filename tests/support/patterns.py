@@ -30,6 +30,7 @@ from dragoman.tools.patterns.language import (
     Position,
     Tokens,
     Unless,
+    Word,
 )
 from dragoman.tools.patterns.spans import SPANS
 
@@ -105,6 +106,7 @@ _plain = st.one_of(
     st.builds(Near, st.sampled_from([-3, -2, -1, 1, 2]), sets),
     st.builds(Earlier, st.sampled_from(["text", "line", "sentence", "word", 1, 4, 16]), sets),
     st.builds(Begins, st.sampled_from(["word", "line", "sentence", "text"]), sets),
+    st.builds(Word, st.sampled_from([-1, 0, 1]), sets),
     st.builds(Inside, st.sampled_from(sorted(SPANS))),
     st.builds(Flag, st.sampled_from(sorted(FLAGS))),
     st.builds(Position, st.sampled_from(["first", "beyond"]), st.integers(1, 99)),

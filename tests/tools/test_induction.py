@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dragoman.tools.induction import Inducer
+from dragoman.tools.induction import Fit, Inducer
+from dragoman.tools.induction.contexts import Contexts
 from dragoman.tools.induction.grow import Evidence
+from dragoman.tools.induction.simplify import forms_of
 from dragoman.tools.induction.thin import Thinned
 from dragoman.tools.induction.tree import grow_tree
 from dragoman.tools.patterns import Pattern, PatternText, parse
+from dragoman.tools.patterns.language import OneOf, Tokens
 from dragoman.tools.patterns.naming import MAX_WORDS
 from tests.support.patterns import Table, table_of
 
@@ -80,7 +83,16 @@ def induce(splits: dict[str, Table], plant: Plant) -> tuple[Pattern, float, floa
     def r(predicted: NDArray[np.float32], split: str) -> float:
         return float(np.nan_to_num(np.corrcoef(predicted, value[split])[0, 1]))
 
-    found = inducer.induce(0, lambda pattern: r(pattern.predict(text["validation"]), "validation"))
+    def validate(pattern: Pattern) -> Fit:
+        predicted = pattern.predict(text["validation"])
+        held = set(splits["validation"].row[predicted > 0])
+        fires = set(splits["validation"].row[value["validation"] > 0.2 * value["train"].max()])
+        rows = len(splits["validation"].texts)
+        hits = len(held & fires) / max(1, len(fires))
+        alarms = len(held - fires) / max(1, rows - len(fires))
+        return Fit(r(predicted, "validation"), (1 + hits - alarms) / 2)
+
+    found = inducer.induce(0, validate)
     at = np.flatnonzero(value["train"])
     tree = grow_tree(Evidence(inducer.bank, at, value["train"][at] / value["train"].max(), 0))
     assert found.description == found.pattern.render()
@@ -143,10 +155,10 @@ def test_the_same_evidence_gives_the_same_label(splits: dict[str, Table]) -> Non
 def test_evidence_is_cited_from_train_and_silence_is_refused(splits: dict[str, Table]) -> None:
     inducer = Inducer(Planted(splits["train"], np.zeros(len(splits["train"].ids), np.float32)))
     with pytest.raises(ValueError, match="never active"):
-        inducer.induce(0, lambda pattern: 0.0)
+        inducer.induce(0, lambda pattern: Fit(0.0, 0.5))
     value = parse('strongly: "park"').predict(inducer.text)
     inducer.view = Planted(splits["train"], value)
-    found = inducer.induce(0, lambda pattern: 1.0)
+    found = inducer.induce(0, lambda pattern: Fit(1.0, 1.0))
     assert found.evidence
     for row in found.evidence:
         assert "park" in splits["train"].text(row)
@@ -157,7 +169,7 @@ def test_evidence_is_cited_from_train_and_silence_is_refused(splits: dict[str, T
 def test_facets_name_the_senses_of_a_feature_with_several(splits: dict[str, Table]) -> None:
     inducer = Inducer(Planted(splits["train"], np.zeros(0, np.float32)))
     inducer.view = Planted(splits["train"], parse('strongly: "park"; moderately: digit where prev "="').predict(inducer.text))
-    found = inducer.induce(0, lambda pattern: len(pattern.clauses) / 10)
+    found = inducer.induce(0, lambda pattern: Fit(len(pattern.clauses) / 5, 0.5))
     assert len(found.facets) == 2
     assert all(facet.pattern is not None and parse(facet.pattern).render() == facet.description for facet in found.facets)
 
@@ -172,3 +184,24 @@ def test_a_large_corpus_is_thinned_by_whole_contexts(splits: dict[str, Table]) -
     again = parse('strongly: digit where prev "=", earlier "saw"; weakly: "park" where inside quotes').predict(part)
     assert np.array_equal(np.flatnonzero(again), at) and np.array_equal(again[again > 0], kept)
     assert [thinned.text(row) for row in range(3)] == [table.text(int(row)) for row in thinned.kept[:3]]
+
+
+def test_contexts_weigh_near_misses_as_much_as_all_silent_ones() -> None:
+    table = table_of(["park a", "park b", "park a", "a b", "b b", "a a", "b"], PIECES)
+    text = Inducer(Planted(table, np.zeros(len(table.ids), np.float32))).text
+    park = table.vocabulary.index("park")
+    contexts = Contexts(text, np.array([0, 2]), np.array([True, False]), np.array([park, park]))
+    np.testing.assert_allclose(contexts.fires, [1, 0, 0, 0, 0, 0, 0])
+    np.testing.assert_allclose(contexts.silent, [0, 0, 0.6, 0.1, 0.1, 0.1, 0.1])
+    assert contexts.accuracy(np.array([0])) == 1.0
+    np.testing.assert_allclose(contexts.accuracy(np.array([0, 2])), 0.7)
+    assert contexts.accuracy(np.zeros(0, np.int64)) == 0.5
+
+
+def test_a_list_can_be_said_by_a_form_that_most_of_it_has() -> None:
+    def said(*texts: str) -> set[str]:
+        return {str(tokens) for tokens in forms_of(Tokens(((OneOf(texts),),)))}
+
+    assert said("1", "2", "3", "x") == {"digit"}
+    assert said("a", "b", "?") == {"letter", "alphabetic"}
+    assert said("1", "2") == said("robin", "?", "12") == set()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from dragoman.tools.patterns import PatternText, learn_usage, parse
+from dragoman.tools.patterns import PatternText, learn_usage, parse, usage_of
 from dragoman.tools.patterns.forms import bare
 from tests.support.patterns import Table, table_of, text_of
 
@@ -142,6 +143,42 @@ def test_words_are_followed_across_their_pieces() -> None:
     assert found(text, "word-inside") == [["aord", "inar", "y"], ["1"]]
     assert found(text, 'word-begins "extr"')[0] == ["extr", "aord", "inar", "y"]
     assert found(text, 'in-word "aord"')[0] == ["inar", "y"]
+
+
+@pytest.mark.parametrize("place", [-1, 0, 1])
+def test_whole_words_agree_with_a_slow_reading(place: int, text: PatternText, table: Table) -> None:
+    asked = {"park", "robin", "org", "return", "get_value", "5", "A", "is"}
+    expected = []
+    for row, whole in enumerate(TEXTS):
+        words = [(match.start(), match.end(), match[0]) for match in re.finditer(r"\w+", whole)]
+        for token in range(table.starts[row], table.starts[row + 1]):
+            start, end = int(table.char_start[token]), int(table.char_end[token])
+            begin = start + (len(whole[start:end]) - len(whole[start:end].lstrip(" ")) if whole[start:end].strip() else 0)
+            own = next((word for word in words if word[0] <= begin < word[1]), None)
+            before = [word for word in words if word[1] <= (own[0] if own else begin)]
+            after = [word for word in words if word[0] >= (own[1] if own else end)]
+            one = {-1: before[-1] if before else None, 0: own, 1: after[0] if after else None}[place]
+            expected.append(one is not None and one[2] in asked)
+    name = {-1: "prev-word", 0: "word", 1: "next-word"}[place]
+    listed = " ".join(f'"{word}"' for word in sorted(asked))
+    got = parse(f"weakly: any where {name} {listed}").predict(text) > 0
+    assert got.tolist() == expected
+    assert any(expected) and not all(expected)
+
+
+def test_words_have_forms_affixes_and_uses() -> None:
+    text = text_of(["extraordinary parks", "EXTRA 12345 x"])
+    assert found(text, 'word ending "ary"') == [["extr", "aord", "inar", "y"], []]
+    assert found(text, "word digit") == [[], [" 1", "2", "3", "4", "5"]]
+    train = ["a robin sang"] * 9 + ["a sparrow sang"] * 9 + ["the theatre opened soon"] * 9
+    unseen = ["one sparrow", "robin"]
+    vocabulary = table_of([*train, *unseen]).vocabulary
+    usage = usage_of(table_of(train, vocabulary=vocabulary))
+    text = PatternText(table_of(train, vocabulary=vocabulary), usage)
+    got = found(text, 'word like "robin"')
+    assert got[0] == [" robi", "n"] and got[9] == [" spar", "row"] and got[18] == []
+    held_out = PatternText(table_of(unseen, vocabulary=vocabulary), usage)
+    assert found(held_out, 'word like "robin"') == [[" spar", "row"], ["robi", "n"]]
 
 
 def test_a_marked_regular_expression_marks_its_group(text: PatternText) -> None:

@@ -56,6 +56,7 @@ def test_every_word_of_the_language_has_english_of_its_own() -> None:
     conditions += [f'{word} "a"' for word in ("prev", "prev2", "prev3", "next", "next2", "earlier", "in-line", "in-sentence")]
     conditions += [f'{word} "a"' for word in ("in-word", "within 3", "within 4", "word-begins", "line-begins", "sentence-begins")]
     conditions += ['text-begins "a"']
+    conditions += [f"{word} {words}" for word in ("word", "prev-word", "next-word") for words in ('"a"', 'like "a"', "digit")]
     conditions += [f"not {condition}" for condition in conditions]
     said = [parse(f"strongly: digit where {condition}").render() for condition in conditions]
     assert len(set(said)) == len(said)
@@ -79,12 +80,17 @@ def test_every_word_of_the_language_has_english_of_its_own() -> None:
         ),
         (
             'faintly: capitalised & ending "s"; moderately: any where prev "\\n"',
-            'Fires moderately on the token right after a line break; faintly on capitalised tokens ending in "s".',
+            'Fires moderately right after a line break; faintly on capitalised tokens ending in "s".',
         ),
         (
             'weakly: "park" "lake"; strongly: "park" "lake" where next digit; fully: "park" where next digit',
             'Fires weakly on "park" or "lake" (strongly when also right before digits; '
             'very strongly when it is "park" and also right before digits).',
+        ),
+        (
+            'weakly: any where word "robin" "crow", word-start; strongly: any where word capitalised; sometimes: "s" where prev-word "a"',
+            'Fires strongly on capitalised words; weakly on the start of the word "robin" or "crow"; '
+            'sometimes on "s" after the word "a".',
         ),
         (
             'moderately: any where within 8 "if" "while", first 20',
@@ -100,7 +106,7 @@ def test_english(pattern: str, english: str) -> None:
     ("pattern", "says"),
     [
         ("", "ends where a strength"),
-        ("loudly: any", "expected a strength (faintly, weakly, moderately, strongly, fully)"),
+        ("loudly: any", "expected a strength (sometimes, faintly, weakly, moderately, strongly, fully)"),
         ("strongly any", "expected ':' after the strength"),
         ("strongly: birds", "no token form is called 'birds'"),
         ('strongly: "a', "not closed"),
@@ -137,7 +143,7 @@ def test_a_long_row_of_negations_does_not_overflow_the_stack() -> None:
 
 def test_documentation_examples_are_patterns() -> None:
     page = (Path(__file__).parents[2] / "docs" / "patterns.md").read_text(encoding="utf-8")
-    examples = re.findall(r"^    ((?:faintly|weakly|moderately|strongly|fully): .*)$\n\n> (.*)$", page, re.MULTILINE)
+    examples = re.findall(r"^    ((?:sometimes|faintly|weakly|moderately|strongly|fully): .*)$\n\n> (.*)$", page, re.MULTILINE)
     assert len(examples) >= 6
     for pattern, english in examples:
         assert parse(pattern).render() == english

@@ -15,14 +15,19 @@ from dragoman.tools.patterns.forms import FORMS
 from dragoman.tools.patterns.language import Affix, Condition, Factor, Flag, Form, Inside, Position
 from dragoman.tools.patterns.spans import SPANS
 from dragoman.tools.patterns.text import PatternText, symbols
+from dragoman.tools.patterns.usage import Usage
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 POSITIONS = (1, 2, 4, 8, 16, 32, 64)
 """Lengths tried for "among the first … tokens"."""
+SCRAP_WORDS = 1.5
+"""What a token costs in a label, in words, that is mostly a piece of a longer word."""
 MAX_AFFIXES = 240
 """How many of the commonest beginnings and endings of tokens are tried."""
+MAX_WORD_AFFIXES = 120
+"""The same of whole words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +41,101 @@ class Family:
     vocabulary + 1)."""
 
 
+@dataclass(frozen=True)
+class Lexicon:
+    """Units that patterns can name, tokens or whole words, numbered as in the text; one more stands for "none"."""
+
+    size: int
+    symbol_of: NDArray[np.int64]
+    """Units that one literal names share a symbol. Shape: (size + 1,)."""
+    texts: list[str]
+    """Text of each symbol."""
+    nameable: Mask
+    """Symbols that can stand in a label. Shape: (symbols + 1,)."""
+    price: NDArray[np.float64]
+    """What each symbol costs in a label, in words. Shape: (symbols + 1,)."""
+    usage: Usage
+    """How the units are used."""
+    most_affixes: int
+
+    @cached_property
+    def comparable(self) -> Mask:
+        """Units that "used like" can name. Shape: (size,)."""
+        return self.nameable[self.symbol_of[:-1]] & self.usage.vectors.any(1)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Symbol of each text."""
+        return {text: place for place, text in enumerate(self.texts)}
+
+    @cached_property
+    def forms(self) -> Family:
+        """Forms and affixes that some but not all of the seen units have."""
+        usage = self.usage
+        factors: list[Factor] = [Form(name) for name in FORMS if name != "any"]
+        factors += _affixes(usage.bare, usage.counts, self.most_affixes)
+        masks = [usage.form(f.name) if isinstance(f, Form) else usage.affix(f) for f in factors if isinstance(f, Form | Affix)]
+        seen = usage.counts > 0
+        kept = [i for i, mask in enumerate(masks) if 3 <= (mask & seen).sum() < seen.sum()]
+        members = np.zeros((len(kept), self.size + 1), np.float32)
+        for place, i in enumerate(kept):
+            members[place, :-1] = masks[i]
+        return Family(tuple(factors[i] for i in kept), members)
+
+
 class Bank:
     """Shared tables over one split's tokens."""
 
     def __init__(self, text: PatternText) -> None:
         self.text = text
-        self.size = len(text.vocabulary)
-        of, self.symbol_texts = symbols(text.vocabulary)
-        self.symbol_of = np.append(of, len(self.symbol_texts)).astype(np.int64)
         self._counts: dict[int, NDArray[np.float64]] = {}
+        self._word_counts: dict[int, NDArray[np.float64]] = {}
 
     def counts(self, offset: int) -> NDArray[np.float64]:
         """How often each token id stands `offset` places from a token. Shape: (vocabulary + 1,)."""
         if offset not in self._counts:
-            self._counts[offset] = np.bincount(self.text.shifted(offset), minlength=self.size + 1).astype(np.float64)
+            self._counts[offset] = np.bincount(self.text.shifted(offset), minlength=self.tokens.size + 1).astype(np.float64)
         return self._counts[offset]
 
-    @cached_property
-    def nameable(self) -> Mask:
-        """Symbols that can stand in a label: seen on train and made of whole, printable characters. Shape: (symbols + 1,)."""
-        seen = np.bincount(self.symbol_of[:-1], self.text.usage.counts, len(self.symbol_texts)) > 0
-        fine = [bool(text) and "\ufffd" not in text and (text.isprintable() or text.isspace()) for text in self.symbol_texts]
-        return np.append(seen & np.array(fine, bool), False)
+    def word_counts(self, place: int) -> NDArray[np.float64]:
+        """How often each word stands at the place. Shape: (words + 1,)."""
+        if place not in self._word_counts:
+            many = len(self.text.words) + 1
+            self._word_counts[place] = np.bincount(self.text.words_at(place), minlength=many).astype(np.float64)
+        return self._word_counts[place]
 
     @cached_property
-    def comparable(self) -> Mask:
-        """Token ids that "used like" can name. Shape: (vocabulary,)."""
-        return self.nameable[self.symbol_of[:-1]] & self.text.usage.vectors.any(1)
+    def tokens(self) -> Lexicon:
+        """The vocabulary. Pieces of words cost more than tokens that are words."""
+        text = self.text
+        size = len(text.vocabulary)
+        of, texts = symbols(text.vocabulary)
+        symbol_of = np.append(of, len(texts)).astype(np.int64)
+        many = len(texts) + 1
+        seen = np.bincount(of, text.usage.counts, len(texts)) > 0
+        fine = [bool(one) and "\ufffd" not in one and (one.isprintable() or one.isspace()) for one in texts]
+        part = text.continues.copy()
+        part[:-1] |= text.continues[1:]
+        at = symbol_of[text.ids]
+        share = np.bincount(at, part, many) / np.maximum(1, np.bincount(at, minlength=many))
+        price = np.where(share > 0.5, SCRAP_WORDS, 1.0)
+        return Lexicon(size, symbol_of, texts, np.append(seen & np.array(fine, bool), False), price, text.usage, MAX_AFFIXES)
+
+    @cached_property
+    def words(self) -> Lexicon:
+        """The whole words of the text; those seen fewer than three times are not named."""
+        texts, known = self.text.words, self.text.usage.words
+        size = len(texts)
+        counts = np.bincount(self.text.word_runs[0], minlength=size)
+        fine = [one.isprintable() and "\ufffd" not in one for one in texts]
+        vectors = np.zeros((size, known.vectors.shape[1]), np.float32)
+        for place, one in enumerate(texts):
+            ids = known.ids_of.get(one)
+            if ids:
+                vectors[place] = known.vectors[ids[0]]
+        usage = Usage(texts, vectors, counts)
+        nameable = np.append((counts >= 3) & np.array(fine, bool), False)
+        return Lexicon(size, np.arange(size + 1), texts, nameable, np.ones(size + 1), usage, MAX_WORD_AFFIXES)
 
     @cached_property
     def flags(self) -> tuple[list[Condition], NDArray[np.uint8]]:
@@ -86,24 +159,10 @@ class Bank:
         return np.asarray(self.flags[1].sum(0, dtype=np.float64))
 
     @cached_property
-    def forms(self) -> Family:
-        """Forms and affixes that some but not all of the seen tokens have."""
-        usage = self.text.usage
-        factors: list[Factor] = [Form(name) for name in FORMS if name != "any"]
-        factors += _affixes(usage.bare, usage.counts)
-        masks = [usage.form(f.name) if isinstance(f, Form) else usage.affix(f) for f in factors if isinstance(f, Form | Affix)]
-        seen = usage.counts > 0
-        kept = [i for i, mask in enumerate(masks) if 3 <= (mask & seen).sum() < seen.sum()]
-        members = np.zeros((len(kept), self.size + 1), np.float32)
-        for place, i in enumerate(kept):
-            members[place, :-1] = masks[i]
-        return Family(tuple(factors[i] for i in kept), members)
-
-    @cached_property
     def rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Distinct symbols of each window and where they stand first: starts (rows + 1,), symbols and flat indices (entries,)."""
         text = self.text
-        symbol = self.symbol_of[text.ids]
+        symbol = self.tokens.symbol_of[text.ids]
         order = np.lexsort((text.index, symbol, text.row))
         first = np.ones(len(order), bool)
         first[1:] = (text.row[order[1:]] != text.row[order[:-1]]) | (symbol[order[1:]] != symbol[order[:-1]])
@@ -112,7 +171,7 @@ class Bank:
         return starts, symbol[kept], kept
 
 
-def _affixes(texts: Sequence[str], counts: NDArray[np.int64]) -> list[Factor]:
+def _affixes(texts: Sequence[str], counts: NDArray[np.int64], most: int) -> list[Factor]:
     """Beginnings and endings of one to three letters shared by at least four seen tokens, the commonest first."""
     found: Counter[tuple[str, str]] = Counter()
     types: Counter[tuple[str, str]] = Counter()
@@ -125,4 +184,4 @@ def _affixes(texts: Sequence[str], counts: NDArray[np.int64]) -> list[Factor]:
                     found[key] += int(count)
                     types[key] += 1
     common = sorted((key for key in found if types[key] >= 4), key=lambda key: (-found[key], key))
-    return [Affix("starting" if kind == "starting" else "ending", (part,)) for kind, part in common[:MAX_AFFIXES]]
+    return [Affix("starting" if kind == "starting" else "ending", (part,)) for kind, part in common[:most]]

@@ -33,13 +33,13 @@ def cue_conditions(bank: Bank, at: Longs, weight: Doubles, value: Doubles, gain:
     mass = weight * value
     size, sum_ = float(weight.sum()), float(mass.sum())
     symbol, owner = _earlier_symbols(bank, at)
-    many = len(bank.symbol_texts) + 1
+    many = len(bank.tokens.texts) + 1
     n = tally(symbol, weight[owner], many)
     s = tally(symbol, mass[owner], many)
     found: list[Cue] = []
     for negative in (False, True):
         gains = gain(size - n, sum_ - s) if negative else gain(n, s)
-        gains = np.where((n > 0) & bank.nameable, gains, -np.inf)
+        gains = np.where((n > 0) & bank.tokens.nameable, gains, -np.inf)
         pool = np.argsort(-gains, kind="stable")[:POOL]
         pool = pool[np.isfinite(gains[pool])]
         if len(pool) == 0:
@@ -103,7 +103,7 @@ def _union(
         best = float(gains[pick])
         chosen.append(pick)
         covered |= hits[:, pick]
-    return tuple(bank.symbol_texts[pool[i]] for i in chosen)
+    return tuple(bank.tokens.texts[pool[i]] for i in chosen)
 
 
 def _scoped(

@@ -13,16 +13,17 @@ split where a part of it fires
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.tools.patterns.evaluate import holds, where
-from dragoman.tools.patterns.language import ANY, Clause, Condition, Form, Like, Near, OneOf, Tokens, Unless
+from dragoman.tools.patterns.language import ANY, Clause, Condition, Form, Like, Near, OneOf, Tokens, Unless, Word
 from dragoman.tools.patterns.usage import Usage
 
 from .bank import Bank
+from .contexts import FIRES, Contexts
 from .cues import cue_conditions
 from .sets import PENALTY, Doubles, Gain, tallies, tally, token_sets
 
@@ -34,12 +35,16 @@ PRIOR = 8.0
 CLAUSE_WORDS = 3.0
 """What a further clause costs besides its sets."""
 MAX_CONDITIONS = 3
-MAX_CLAUSES = 6
+MAX_CLAUSES = 5
 BEAM = 2
+MAX_DENIED = 3
+"""Most tokens in a list of what must not stand beside."""
 MAX_SILENT = 12_000
 """Silent tokens of a clause that are looked at when it is extended."""
 OFFSETS = (-1, 1, -2, 2)
 """Neighbours that conditions may speak about."""
+WORD_PLACES: tuple[Literal[0, -1, 1], ...] = (0, -1, 1)
+"""Whole words that conditions may speak about: the token's own, the one before, the one after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,16 @@ class Evidence:
         self.total = float((value.astype(np.float64) ** 2).sum())
         self.sum = float(value.sum(dtype=np.float64))
         self.code = np.zeros(len(bank.text), np.int32)
+        firing = value > FIRES
+        self.contexts = Contexts(bank.text, at, firing, bank.text.ids[at[firing]])
         self.free = np.ones(len(bank.text), bool)
+        self.left = {offset: bank.counts(offset).copy() for offset in (0, *OFFSETS)}
+        """How often each token id stands at the place, over the tokens not yet covered. Shapes: (vocabulary + 1,)."""
+        self.left_words = {place: bank.word_counts(place).copy() for place in WORD_PLACES}
+        """The same for words. Shapes: (words + 1,)."""
+        self.left_flags = bank.flag_counts.copy()
+        """How often each of the bank's flags holds. Shape: (conditions,)."""
+        self._rows: dict[tuple[Tokens, tuple[Condition, ...]], Longs] = {}
         self._places: dict[tuple[Tokens, tuple[Condition, ...]], Longs] = {}
         self.random = np.random.default_rng((seed, len(at)))
 
@@ -91,9 +105,23 @@ class Evidence:
             self._places[key] = where(Clause("strongly", tokens, conditions), self.bank.text)
         return self._places[key]
 
+    def rows(self, tokens: Tokens, conditions: tuple[Condition, ...]) -> Longs:
+        """Train contexts in which a clause holds somewhere; remembered. Shape: (found,)."""
+        key = (tokens, conditions)
+        if key not in self._rows:
+            row = self.bank.text.row[self.places(tokens, conditions)]
+            self._rows[key] = row[np.flatnonzero(np.diff(row, prepend=-1))]
+        return self._rows[key]
+
     def cover(self, at: Longs) -> None:
-        """Take tokens out of what is left to explain."""
+        """Take tokens, none of them covered yet, out of what is left to explain."""
         self.free[at] = False
+        text, bank = self.bank.text, self.bank
+        for offset, left in self.left.items():
+            left -= np.bincount(text.shifted(offset)[at], minlength=len(left))
+        for place, left in self.left_words.items():
+            left -= np.bincount(text.words_at(place)[at], minlength=len(left))
+        self.left_flags -= bank.flags[1][at].sum(0, dtype=np.int64)
 
 
 def squares(n: Doubles, s: Doubles) -> Doubles:
@@ -104,10 +132,11 @@ def squares(n: Doubles, s: Doubles) -> Doubles:
 def grow(evidence: Evidence, most: int = MAX_CLAUSES) -> list[Node]:
     """Up to `most` clauses, in the order in which they bring most."""
     nodes: list[Node] = []
+    splits: list[Node | None] = []
     while len(nodes) < most:
         fresh = _best_clause(evidence)
-        splits = [(place, _best_split(evidence, node)) for place, node in enumerate(nodes)]
-        place, split = max(splits, key=lambda pair: pair[1].gain if pair[1] else -1.0) if splits else (0, None)
+        splits += [_best_split(evidence, node) for node in nodes[len(splits) :]]
+        place, split = max(enumerate(splits), key=lambda pair: pair[1].gain if pair[1] else -1.0, default=(0, None))
         fresh_score = _score(evidence, fresh) if fresh else -1.0
         if not nodes and fresh_score <= 0:
             return [fresh or Node(ANY, (), evidence.bank.text.index, 0.0, 1.0)]
@@ -117,6 +146,7 @@ def grow(evidence: Evidence, most: int = MAX_CLAUSES) -> list[Node]:
         if split and split_score > fresh_score:
             parent = nodes[place]
             nodes[place] = Node(parent.tokens, parent.conditions, np.setdiff1d(parent.at, split.at), parent.gain, parent.words)
+            splits[place] = _best_split(evidence, nodes[place])
             nodes.append(split)
         elif fresh:
             evidence.cover(fresh.at)
@@ -156,24 +186,28 @@ def _distinct(nodes: list[Node]) -> list[Node]:
 
 def _roots(evidence: Evidence) -> list[Node]:
     bank, text = evidence.bank, evidence.bank.text
-    covered = np.flatnonzero(~evidence.free)
     active = evidence.at[evidence.free[evidence.at]]
     value = evidence.y[active].astype(np.float64)
-    size = bank.size + 1
+    size = bank.tokens.size + 1
     options: list[Option] = []
     sums = []
     for offset in (0, *OFFSETS):
         ids = text.shifted(offset)
-        n = bank.counts(offset) - np.bincount(ids[covered], minlength=size).astype(np.float64)
-        sums.append((n, tally(ids[active], value, size)))
-    for offset, one in zip((0, *OFFSETS), tallies(bank, sums), strict=True):
-        for found in token_sets(bank, one, squares, evidence.total):
+        sums.append((evidence.left[offset], tally(ids[active], value, size)))
+    for offset, one in zip((0, *OFFSETS), tallies(bank.tokens, sums), strict=True):
+        for found in token_sets(bank.tokens, one, squares, evidence.total):
             what = found.tokens if offset == 0 else Near(offset, found.tokens)
             options.append(
                 Option(found.score - (0 if offset == 0 else 2 * PENALTY), what, found.words + (0 if offset == 0 else 2))
             )
+    many = bank.words.size + 1
+    sums = [(evidence.left_words[place], tally(text.words_at(place)[active], value, many)) for place in WORD_PLACES]
+    for place, one in zip(WORD_PLACES, tallies(bank.words, sums), strict=True):
+        words = 2 + (place != 0)
+        for found in token_sets(bank.words, one, squares, evidence.total, most=2):
+            options.append(Option(found.score - words * PENALTY, Word(place, found.tokens), found.words + words))
     flags, table = bank.flags
-    gains = squares(bank.flag_counts - table[covered].sum(0), value @ table[active])
+    gains = squares(evidence.left_flags, value @ table[active])
     options += [Option(float(g) / evidence.total - 3 * PENALTY, flag, 3.0) for flag, g in zip(flags, gains, strict=True)]
     options.sort(key=lambda option: -option.score)
     nodes = []
@@ -270,18 +304,27 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list
     sums = []
     for offset in (0, *OFFSETS):
         ids = text.shifted(offset)[at]
-        sums.append((tally(ids, weight, bank.size + 1), tally(ids, mass, bank.size + 1)))
-    for offset, one in zip((0, *OFFSETS), tallies(bank, sums), strict=True):
+        sums.append((tally(ids, weight, bank.tokens.size + 1), tally(ids, mass, bank.tokens.size + 1)))
+    for offset, one in zip((0, *OFFSETS), tallies(bank.tokens, sums), strict=True):
         words = 1.0 + abs(offset)
-        for found in token_sets(bank, one, gain, evidence.total, parent, 2):
+        for found in token_sets(bank.tokens, one, gain, evidence.total, parent, 2):
             if offset == 0:
                 if not _both_like(node.tokens, found.tokens):
                     options.append(Option(found.score, found.tokens, found.words))
             elif offset not in taken:
                 options.append(Option(found.score - words * PENALTY, Near(offset, found.tokens), found.words + words))
         if negate and offset in (-1, 1):
-            for found in token_sets(bank, one, rest, evidence.total, parent + 3 * PENALTY, 1):
+            for found in token_sets(bank.tokens, one, rest, evidence.total, parent + 3 * PENALTY, 1, MAX_DENIED):
                 options.append(Option(found.score - 4 * PENALTY, Unless(Near(offset, found.tokens)), found.words + 4))
+    taken_words = {condition.place for condition in used if isinstance(condition, Word)}
+    open_ = [place for place in WORD_PLACES if place not in taken_words]
+    sums = []
+    for place in open_:
+        word, many = text.words_at(place)[at], bank.words.size + 1
+        sums.append((tally(word, weight, many), tally(word, mass, many)))
+    for place, one in zip(open_, tallies(bank.words, sums) if open_ else [], strict=True):
+        for found in token_sets(bank.words, one, gain, evidence.total, parent, 2):
+            options.append(Option(found.score - 3 * PENALTY, Word(place, found.tokens), found.words + 3))
     options += _flag_options(evidence, used, at, weight, mass, gain, rest if negate else None)
     options += [
         Option(score, what, words)

@@ -1,7 +1,7 @@
 """The explainer: evidence of one feature in, a pattern in plain English out.
 
 1. Grow clauses on train tokens (`grow.py`) and fit their strengths (`fit.py`).
-2. Shorten the pattern step by step (`simplify.py`) and ask validation, one aggregate figure a pattern, where to stop:
+2. Shorten the pattern step by step (`simplify.py`) and ask validation, two aggregate figures a pattern, where to stop:
 each word has its price.
 3. Say it in English (`patterns/render.py`), name it, and count precision and recall on train.
 """
@@ -21,14 +21,16 @@ from dragoman.tools.patterns.language import LEVELS, Clause, Pattern
 from dragoman.tools.patterns.naming import name_of
 from dragoman.tools.patterns.render import render
 from dragoman.tools.patterns.text import PatternText, TokenTable
-from dragoman.tools.patterns.usage import Usage, learn_usage
+from dragoman.tools.patterns.usage import Usage, usage_of
 
 from .bank import Bank
+from .contexts import FIRES
+from .fit import Fit
 from .grow import Evidence, grow
-from .simplify import length, shortenings
+from .simplify import length, price, shortenings
 from .thin import Thinned
 
-Validate = Callable[[Pattern], float]
+Validate = Callable[[Pattern], Fit]
 
 
 class Tokens(TokenTable, Protocol):
@@ -50,9 +52,9 @@ class View(Protocol):
         """Flat indices into `tokens`, ascending, and values of the non-zero activations. Shapes: (active,)."""
 
 
-WORD_PRICE = 0.002
-"""Validation correlation that every word of a label must bring."""
-MAX_WORDS = 60
+WORD_PRICE = 0.0025
+"""What every word of a label must bring on validation, in the mean of correlation and balanced accuracy."""
+MAX_WORDS = 45
 """Longest label, in words: a longer pattern is shortened whatever it loses."""
 MAX_EVIDENCE = 10
 """How many contexts a label cites."""
@@ -73,6 +75,8 @@ class Figures:
     """Pearson correlation of predicted with real activation over all train tokens."""
     r_validation: float
     """The same on validation; as chosen by it, a little high."""
+    accuracy_validation: float
+    """Balanced accuracy over validation contexts, near misses weighted up; as chosen by it, a little high."""
 
     def __str__(self) -> str:
         if self.precision is None:
@@ -102,7 +106,7 @@ class Inducer:
     def __init__(self, view: View, usage: Usage | None = None) -> None:
         tokens = view.tokens
         self.view = view
-        self.usage = usage or learn_usage(tokens.ids, tokens.row, tokens.vocabulary)
+        self.usage = usage or usage_of(tokens)
         self.thinned = Thinned(tokens)
         self.text = PatternText(self.thinned, self.usage)
         self.bank = Bank(self.text)
@@ -118,12 +122,12 @@ class Inducer:
             raise ValueError(f"feature {feature} is never active on the {len(self.text):,} train tokens looked at")
         share = (value / maximum).astype(np.float32)
         evidence = Evidence(self.bank, at, share, seed)
-        pattern, r_train, r_validation = choose(evidence, [node.clause() for node in grow(evidence)], validate)
+        pattern, train, valid = choose(evidence, [node.clause() for node in grow(evidence)], validate)
         strength = pattern.predict(self.text)
-        fires, said = evidence.y > LEVEL_FIRES, strength > LEVEL_FIRES
+        fires, said = evidence.y > FIRES, strength > FIRES
         both = float((fires & said).sum())
         precision = both / float(said.sum()) if said.any() else None
-        figures = Figures(precision, both / max(1.0, fires.sum()), int(fires.sum()), r_train, r_validation)
+        figures = Figures(precision, both / max(1.0, fires.sum()), int(fires.sum()), train.r, valid.r, valid.accuracy)
         facets = tuple(
             Facet(description=render(one), pattern=str(one)) for one in (Pattern((clause,)) for clause in pattern.clauses)
         )
@@ -148,20 +152,16 @@ class Inducer:
         return tuple(cited)
 
 
-LEVEL_FIRES = 0.2
-"""A feature fires above this share of its train maximum."""
-
-
 def induce(view: View, feature: int, validate: Validate, seed: int = 0) -> Induced:
     """Explain a single feature; for many, hold an `Inducer`."""
     return Inducer(view).induce(feature, validate, seed)
 
 
-def choose(evidence: Evidence, clauses: list[Clause], validate: Validate) -> tuple[Pattern, float, float]:
-    """The pattern, shortened as far as validation pays for it, with its correlations on train and validation."""
-    tried = [(pattern, r_train, validate(pattern)) for pattern, r_train in shortenings(evidence, clauses)]
+def choose(evidence: Evidence, clauses: list[Clause], validate: Validate) -> tuple[Pattern, Fit, Fit]:
+    """The pattern, shortened as far as validation pays for it, with how well it does on train and validation."""
+    tried = [(pattern, fit, validate(pattern)) for pattern, fit in shortenings(evidence, clauses)]
     fitting = [entry for entry in tried if length(entry[0]) <= MAX_WORDS] or tried[-1:]
-    return max(fitting, key=lambda entry: entry[2] - WORD_PRICE * length(entry[0]))
+    return max(fitting, key=lambda entry: entry[2].aim - WORD_PRICE * price(evidence, entry[0]))
 
 
 def main_clause(evidence: Evidence, pattern: Pattern) -> Clause:

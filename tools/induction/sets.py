@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dragoman.tools.patterns.language import MAX_LITERALS, Form, Like, OneOf, Tokens
 from dragoman.tools.patterns.usage import COSINE
 
-from .bank import Bank
+from .bank import Lexicon
 
 Doubles = NDArray[np.float64]
 Gain = Callable[[Doubles, Doubles], Doubles]
@@ -26,7 +26,7 @@ Gain = Callable[[Doubles, Doubles], Doubles]
 
 SEEDS = 12
 """How many of the most telling tokens "used like" is tried around."""
-PENALTY = 0.0025
+PENALTY = 0.003
 """Share of the total squares that every further word of a label must bring."""
 
 
@@ -59,22 +59,24 @@ class Tally(NamedTuple):
     """The same two for each of the bank's forms. Shape: (forms, 2)."""
 
 
-def tallies(bank: Bank, places: Sequence[tuple[Doubles, Doubles]]) -> list[Tally]:
+def tallies(lexicon: Lexicon, places: Sequence[tuple[Doubles, Doubles]]) -> list[Tally]:
     """Tallies from the counts and sums of several places; the forms of all are added up in one product."""
     columns = np.stack([column for pair in places for column in pair], axis=1).astype(np.float32)
-    sums = (bank.forms.members @ columns).astype(np.float64)
+    sums = (lexicon.forms.members @ columns).astype(np.float64)
     return [Tally(n, s, sums[:, 2 * i : 2 * i + 2]) for i, (n, s) in enumerate(places)]
 
 
-def token_sets(bank: Bank, tally: Tally, gain: Gain, total: float, floor: float = 0.0, most: int = 3) -> list[Candidate]:
+def token_sets(
+    lexicon: Lexicon, tally: Tally, gain: Gain, total: float, floor: float = 0.0, most: int = 3, limit: int = MAX_LITERALS
+) -> list[Candidate]:
     """The best sets of each kind, best first; none where not even a set of any size would score above `floor`.
 
     `total`: sum of squares, of which scores are shares.
     """
     if _unlimited(tally, gain) / total - PENALTY <= floor:
         return []
-    found = [*_lists(bank, tally.n, tally.s, gain, total), *_forms(bank, tally.forms, gain, total)]
-    found += _likes(bank, tally.n, tally.s, gain, total)
+    found = [*_lists(lexicon, tally.n, tally.s, gain, total, limit), *_forms(lexicon, tally.forms, gain, total)]
+    found += _likes(lexicon, tally.n, tally.s, gain, total)
     return sorted(found, key=lambda candidate: -candidate.score)[:most]
 
 
@@ -91,33 +93,44 @@ def _candidate(gain: float, total: float, tokens: Tokens, words: float) -> Candi
     return Candidate(gain / total - PENALTY * words, gain, tokens, words)
 
 
-def _lists(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float) -> list[Candidate]:
-    symbols = len(bank.symbol_texts) + 1
-    count = tally(bank.symbol_of, n, symbols)
-    mass = tally(bank.symbol_of, s, symbols)
-    single = np.where((count > 0) & bank.nameable, gain(count, mass), -np.inf)
+def _lists(lexicon: Lexicon, n: Doubles, s: Doubles, gain: Gain, total: float, limit: int) -> list[Candidate]:
+    symbols = len(lexicon.texts) + 1
+    count = tally(lexicon.symbol_of, n, symbols)
+    mass = tally(lexicon.symbol_of, s, symbols)
+    chosen, best = _pick(count, mass, lexicon.nameable, lexicon.price, gain, total, limit)
+    if not chosen:
+        return []
+    texts = tuple(lexicon.texts[symbol] for symbol in chosen)
+    return [_candidate(best, total, Tokens(((OneOf(texts),),)), float(lexicon.price[chosen].sum()))]
+
+
+def _pick(
+    count: Doubles, mass: Doubles, fine: NDArray[np.bool_], price: Doubles, gain: Gain, total: float, limit: int
+) -> tuple[list[int], float]:
+    """Up to `MAX_LITERALS` entries, each of which brings more than it costs, and what they bring."""
+    single = np.where((count > 0) & fine, gain(count, mass) - PENALTY * total * price, -np.inf)
     order = np.argsort(-single, kind="stable")[:40]
     order = order[np.isfinite(single[order])]
     if len(order) == 0:
-        return []
+        return [], 0.0
     chosen: list[int] = []
     size, sum_, best = 0.0, 0.0, -np.inf
-    while len(chosen) < MAX_LITERALS:
+    while len(chosen) < limit:
         trial = gain(size + count[order], sum_ + mass[order])
-        pick = int(np.argmax(trial))
-        if chosen and (trial[pick] - best) / total < PENALTY * 1.0:
+        net = trial - PENALTY * total * price[order]
+        pick = int(np.argmax(net))
+        if chosen and net[pick] < best:
             break
         best, size, sum_ = float(trial[pick]), size + count[order[pick]], sum_ + mass[order[pick]]
         chosen.append(int(order[pick]))
         order = np.delete(order, pick)
         if len(order) == 0:
             break
-    texts = tuple(bank.symbol_texts[symbol] for symbol in chosen)
-    return [_candidate(best, total, Tokens(((OneOf(texts),),)), len(texts))]
+    return chosen, best
 
 
-def _forms(bank: Bank, sums: Doubles, gain: Gain, total: float) -> list[Candidate]:
-    factors = bank.forms.factors
+def _forms(lexicon: Lexicon, sums: Doubles, gain: Gain, total: float) -> list[Candidate]:
+    factors = lexicon.forms.factors
     gains = gain(sums[:, 0], sums[:, 1])
     best = np.argsort(-gains, kind="stable")[:2]
     return [
@@ -125,9 +138,9 @@ def _forms(bank: Bank, sums: Doubles, gain: Gain, total: float) -> list[Candidat
     ]
 
 
-def _likes(bank: Bank, n: Doubles, s: Doubles, gain: Gain, total: float) -> list[Candidate]:
-    usage = bank.text.usage
-    brings = np.where((n[:-1] > 0) & bank.comparable, gain(n[:-1], s[:-1]), -np.inf)
+def _likes(lexicon: Lexicon, n: Doubles, s: Doubles, gain: Gain, total: float) -> list[Candidate]:
+    usage = lexicon.usage
+    brings = np.where((n[:-1] > 0) & lexicon.comparable, gain(n[:-1], s[:-1]), -np.inf)
     seeds = np.argsort(-brings, kind="stable")[:SEEDS]
     names = list(dict.fromkeys(usage.bare[token] for token in seeds[np.isfinite(brings[seeds])]))
     if not names:

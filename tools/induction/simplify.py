@@ -1,5 +1,5 @@
 """From a pattern to ever shorter ones: at each step the clause, condition or listed token goes whose loss costs least
-for its words.
+for its words, or a form takes the place of a list.
 
 Which of them becomes the label is for validation to say (`induce.py`).
 """
@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dragoman.tools.patterns.language import Clause, Earlier, Near, OneOf, Pattern, Tokens, Unless
+from dragoman.tools.patterns.forms import FORMS
+from dragoman.tools.patterns.language import Clause, Earlier, Form, Like, Near, OneOf, Pattern, Tokens, Unless, Word
 from dragoman.tools.patterns.render import render
 
-from .fit import fit_levels
+from .fit import Fit, fit_levels
 from .grow import Evidence
 
 MAX_STEPS = 30
@@ -25,23 +26,41 @@ def length(pattern: Pattern) -> int:
     return len(render(pattern).split())
 
 
-def shortenings(evidence: Evidence, clauses: list[Clause]) -> list[tuple[Pattern, float]]:
-    """The pattern of all clauses, then ever shorter ones, each with its correlation on train."""
-    pattern, r = fit_levels(evidence, clauses)
-    path = [(pattern, r)]
+def price(evidence: Evidence, pattern: Pattern) -> float:
+    """Words of the pattern in English, pieces of words counting more."""
+    return length(pattern) + sum(_scraps(evidence, clause) for clause in pattern.clauses)
+
+
+def _scraps(evidence: Evidence, clause: Clause) -> float:
+    inner = [condition.inner if isinstance(condition, Unless) else condition for condition in clause.conditions]
+    sets = [clause.tokens, *(condition.tokens for condition in inner if isinstance(condition, Near | Earlier))]
+    return sum(
+        _extra(evidence, text)
+        for tokens in sets
+        for term in tokens.terms
+        for factor in term
+        if isinstance(factor, OneOf | Like)
+        for text in (factor.texts if isinstance(factor, OneOf) else factor.names)
+    )
+
+
+def shortenings(evidence: Evidence, clauses: list[Clause]) -> list[tuple[Pattern, Fit]]:
+    """The pattern of all clauses, then ever shorter ones, each with how well it does on train."""
+    pattern, fit = fit_levels(evidence, clauses)
+    path = [(pattern, fit)]
     while len(path) <= MAX_STEPS:
-        words = length(pattern)
+        words = price(evidence, pattern)
         shorter = [fit_levels(evidence, list(fewer)) for fewer in _steps(pattern.clauses)]
         if not shorter:
             break
-        losses = [(r - fewer_r) / max(1, words - length(fewer)) for fewer, fewer_r in shorter]
-        pattern, r = shorter[int(np.argmin(losses))]
-        path.append((pattern, r))
+        losses = [(fit.aim - other.aim) / max(1, words - price(evidence, fewer)) for fewer, other in shorter]
+        pattern, fit = shorter[int(np.argmin(losses))]
+        path.append((pattern, fit))
     return path
 
 
 def _steps(clauses: tuple[Clause, ...]) -> Iterator[tuple[Clause, ...]]:
-    """The clauses with one thing left out."""
+    """The clauses with one thing left out, or said by a form."""
     for place, clause in enumerate(clauses):
         before, after = clauses[:place], clauses[place + 1 :]
         if len(clauses) > 1:
@@ -53,21 +72,48 @@ def _steps(clauses: tuple[Clause, ...]) -> Iterator[tuple[Clause, ...]]:
 
 def _slimmer(clause: Clause) -> Iterator[Clause]:
     """The clause without one condition, or without the last token of one of its lists."""
+    for tokens in forms_of(clause.tokens):
+        yield Clause(clause.level, tokens, clause.conditions)
     for place, condition in enumerate(clause.conditions):
         others = (*clause.conditions[:place], *clause.conditions[place + 1 :])
         if others or str(clause.tokens) != "any":
             yield Clause(clause.level, clause.tokens, others)
         inner = condition.inner if isinstance(condition, Unless) else condition
-        if isinstance(inner, Near | Earlier):
-            for tokens in _shorter_list(inner.tokens):
-                slim = Near(inner.offset, tokens) if isinstance(inner, Near) else Earlier(inner.scope, tokens)
+        if isinstance(inner, Near | Earlier | Word):
+            listed = inner.words if isinstance(inner, Word) else inner.tokens
+            for tokens in (*_shorter_list(listed), *forms_of(listed)):
+                slim = _with(inner, tokens)
                 kept = Unless(slim) if isinstance(condition, Unless) else slim
                 yield Clause(clause.level, clause.tokens, (*clause.conditions[:place], kept, *clause.conditions[place + 1 :]))
     for tokens in _shorter_list(clause.tokens):
         yield Clause(clause.level, tokens, clause.conditions)
 
 
+def _with(condition: Near | Earlier | Word, tokens: Tokens) -> Near | Earlier | Word:
+    """The condition about other tokens."""
+    if isinstance(condition, Near):
+        return Near(condition.offset, tokens)
+    return Earlier(condition.scope, tokens) if isinstance(condition, Earlier) else Word(condition.place, tokens)
+
+
+def _extra(evidence: Evidence, text: str) -> float:
+    """What a token costs in a label beyond its one word."""
+    lexicon = evidence.bank.tokens
+    place = lexicon.places.get(text)
+    return float(lexicon.price[place]) - 1 if place is not None else 0.0
+
+
 def _shorter_list(tokens: Tokens) -> Iterator[Tokens]:
     term = tokens.terms[0]
     if len(term) == 1 and isinstance(term[0], OneOf) and len(term[0].texts) > 1:
         yield Tokens(((OneOf(term[0].texts[:-1]),),))
+
+
+def forms_of(tokens: Tokens) -> Iterator[Tokens]:
+    """Forms that most tokens of a list have, which say the list in a word."""
+    term = tokens.terms[0]
+    if len(term) == 1 and isinstance(term[0], OneOf) and len(term[0].texts) >= 3:
+        texts = term[0].texts
+        for name, form in FORMS.items():
+            if form.noun and name != "any" and sum(form.test(text) for text in texts) >= 0.6 * len(texts):
+                yield Tokens(((Form(name),),))

@@ -104,7 +104,7 @@ def _leaf(evidence: Evidence, at: Longs) -> Leaf:
 
 
 def _best(evidence: Evidence, leaf: Leaf) -> Split | None:
-    at, text, size = leaf.at, evidence.bank.text, evidence.bank.size + 1
+    at, text, size = leaf.at, evidence.bank.text, evidence.bank.tokens.size + 1
     if len(at) < 2 * FEWEST:
         return None
     active = at[evidence.y[at] > 0]

@@ -22,6 +22,7 @@ from .language import (
     Pattern,
     Position,
     Unless,
+    Word,
 )
 from .spans import SPANS, matching
 from .text import PatternText
@@ -72,6 +73,8 @@ def holds(condition: Condition, text: PatternText, at: NDArray[np.int64]) -> Mas
         return reaches(condition.scope, text.last_before(condition.tokens, at), text, at)
     if isinstance(condition, Begins):
         return text.vocabulary_mask(condition.tokens)[text.ids[text.starts_of(condition.unit)[at]]]
+    if isinstance(condition, Word):
+        return text.word_mask(condition.words)[text.words_at(condition.place)[at]]
     if isinstance(condition, Position):
         place = text.position[at]
         return place < condition.count if condition.side == "first" else place >= condition.count

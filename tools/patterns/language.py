@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from .text import PatternText
 
-LEVELS: dict[str, float] = {"faintly": 0.1, "weakly": 0.3, "moderately": 0.5, "strongly": 0.7, "fully": 0.9}
+LEVELS: dict[str, float] = {"sometimes": 0.04, "faintly": 0.1, "weakly": 0.3, "moderately": 0.5, "strongly": 0.7, "fully": 0.9}
 """Strength words and the share of the feature's train maximum that each of them predicts."""
 
 MAX_TEXT = 4000
@@ -30,6 +30,10 @@ MAX_REGEX = 200
 """Longest regular expression, in characters."""
 
 Closeness = Literal["loosely-like", "like", "much-like"]
+
+
+WORD_PLACES = {-1: "prev-word", 0: "word", 1: "next-word"}
+"""Conditions on whole words, by which word they look at."""
 
 
 def quote(text: str) -> str:
@@ -154,6 +158,19 @@ class Begins:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """The whole word that the token lies in (place 0), the word before it (-1) or after it (1) is in the set.
+
+    A word is a run of letters, digits and underscores; how it is cut into tokens does not matter."""
+
+    place: Literal[-1, 0, 1]
+    words: Tokens
+
+    def __str__(self) -> str:
+        return f"{WORD_PLACES[self.place]} {self.words}"
+
+
+@dataclass(frozen=True, slots=True)
 class Inside:
     """The token lies inside a span of this kind; the names are in `spans.SPANS`."""
 
@@ -198,13 +215,13 @@ class Match:
 class Unless:
     """The condition does not hold."""
 
-    inner: Near | Earlier | Begins | Inside | Flag | Position | Match
+    inner: Near | Earlier | Begins | Word | Inside | Flag | Position | Match
 
     def __str__(self) -> str:
         return f"not {self.inner}"
 
 
-Condition = Near | Earlier | Begins | Inside | Flag | Position | Match | Unless
+Condition = Near | Earlier | Begins | Word | Inside | Flag | Position | Match | Unless
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .language import ANY, Clause, Condition, Earlier, Factor, Like, Near, OneOf, Tokens
+from .language import ANY, Clause, Condition, Earlier, Factor, Like, Near, OneOf, Tokens, Word
 from .render import clause_phrase, condition_phrase
 
 MAX_WORDS = 8
@@ -26,7 +26,8 @@ def _phrases(clause: Clause) -> Iterator[str]:
         for most in (8, 2, 1):
             tokens = _cut(clause.tokens, most)
             conditions = tuple(_cut_condition(condition, most) for condition in clause.conditions[:count])
-            if tokens == ANY:
+            own = any(isinstance(condition, Word) and condition.place == 0 for condition in conditions)
+            if tokens == ANY and not own:
                 if conditions:
                     yield " and ".join(condition_phrase(condition) for condition in conditions)
                 elif not clause.conditions:
@@ -53,4 +54,6 @@ def _cut_condition(condition: Condition, most: int) -> Condition:
         return Near(condition.offset, _cut(condition.tokens, most))
     if isinstance(condition, Earlier):
         return Earlier(condition.scope, _cut(condition.tokens, most))
+    if isinstance(condition, Word):
+        return Word(condition.place, _cut(condition.words, most))
     return condition

@@ -20,6 +20,7 @@ from .language import (
     MAX_NAMES,
     MAX_REGEX,
     MAX_TEXT,
+    WORD_PLACES,
     Affix,
     Begins,
     But,
@@ -40,6 +41,7 @@ from .language import (
     Scope,
     Tokens,
     Unless,
+    Word,
 )
 from .spans import SPANS
 
@@ -51,6 +53,7 @@ _NEAR = {"prev": -1, "prev2": -2, "prev3": -3, "next": 1, "next2": 2}
 _SCOPES = {"earlier": "text", "in-line": "line", "in-sentence": "sentence", "in-word": "word"}
 _AFFIXES = ("starting", "ending", "containing")
 _BEGINS = {f"{unit}-begins": unit for unit in ("word", "line", "sentence", "text")}
+_WORDS = {name: place for place, name in WORD_PLACES.items()}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
@@ -153,7 +156,7 @@ class _Reader:
         if self.take_word("not"):
             if self.take_word("not"):
                 raise ToolError("'not not' cancels itself: leave both out")
-            return Unless(cast(Near | Earlier | Begins | Inside | Flag | Position | Match, self.condition()))
+            return Unless(cast(Near | Earlier | Begins | Word | Inside | Flag | Position | Match, self.condition()))
         if self.peek("regex"):
             return Match(_checked_regex(self.next().text[1:-1]))
         word = self.word("a condition")
@@ -165,6 +168,8 @@ class _Reader:
             return Earlier(self.number(), self.tokens())
         if word in _BEGINS:
             return Begins(cast(Literal["word", "line", "sentence", "text"], _BEGINS[word]), self.tokens())
+        if word in _WORDS:
+            return Word(cast(Literal[-1, 0, 1], _WORDS[word]), self.tokens())
         if word == "inside":
             span = self.word("a span: " + ", ".join(SPANS))
             if span not in SPANS:
@@ -174,7 +179,19 @@ class _Reader:
             return Position(cast(Literal["first", "beyond"], word), self.number())
         if word in FLAGS:
             return Flag(word)
-        known = [*_NEAR, *_SCOPES, "within N", *_BEGINS, "inside SPAN", "first N", "beyond N", "/regex/", *FLAGS, "not …"]
+        known = [
+            *_NEAR,
+            *_SCOPES,
+            "within N",
+            *_BEGINS,
+            *_WORDS,
+            "inside SPAN",
+            "first N",
+            "beyond N",
+            "/regex/",
+            *FLAGS,
+            "not …",
+        ]
         raise ToolError(f"no condition begins with {word!r}; there are {', '.join(known)}")
 
     def strings(self, most: int) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import groupby
@@ -28,10 +29,18 @@ from .language import (
     Term,
     Tokens,
     Unless,
+    Word,
 )
 from .spans import SPANS
 
-ADVERBS = {"faintly": "faintly", "weakly": "weakly", "moderately": "moderately", "strongly": "strongly", "fully": "very strongly"}
+ADVERBS = {
+    "sometimes": "sometimes",
+    "faintly": "faintly",
+    "weakly": "weakly",
+    "moderately": "moderately",
+    "strongly": "strongly",
+    "fully": "very strongly",
+}
 """Strength words of the language in English."""
 FLAG_PHRASES: dict[str, tuple[str, str]] = {
     "word-start": ("at the start of a word", "not at the start of a word"),
@@ -40,7 +49,7 @@ FLAG_PHRASES: dict[str, tuple[str, str]] = {
     "sentence-start": ("at the start of a sentence", "not at the start of a sentence"),
     "text-start": ("at the start of the text", "not at the start of the text"),
     "repeated": ("seen before in the text", "not seen before in the text"),
-    "copying": ("repeating what followed the previous token before", "not repeating what followed the previous token before"),
+    "copying": ("continuing a repeated sequence", "not continuing a repeated sequence"),
 }
 """English of each flag, and of its negation."""
 _COUNTS = {1: "one", 2: "two", 3: "three"}
@@ -64,10 +73,15 @@ def render(pattern: Pattern) -> str:
             narrower.setdefault(base, []).append((clause, narrowing(base, clause)))
     parts = []
     for level, group in groupby(wide, key=lambda clause: clause.level):
-        phrases = [clause_phrase(clause) + _more(clause, narrower) for clause in group]
-        phrases[1:] = [f"on {phrase}" for phrase in phrases[1:]]
-        parts.append(f"{ADVERBS[level]} on {_listed(phrases, 'and')}")
+        phrases = [_placed(clause) + _more(clause, narrower) for clause in group]
+        parts.append(f"{ADVERBS[level]} {_listed(phrases, 'and')}")
     return "Fires " + "; ".join(parts) + "."
+
+
+def _placed(clause: Clause) -> str:
+    """A clause as what follows "fires": `on "park"`, `right after "the"`."""
+    phrase = clause_phrase(clause)
+    return phrase.removeprefix("the token ") if phrase.startswith("the token ") else f"on {phrase}"
 
 
 def _more(clause: Clause, narrower: dict[Clause, list[tuple[Clause, str]]]) -> str:
@@ -105,12 +119,36 @@ def narrowing(wide: Clause, narrow: Clause) -> str:
 @lru_cache(maxsize=4096)
 def clause_phrase(clause: Clause) -> str:
     """A clause without its strength: `"park" right after "the" and inside double quotes`."""
+    conditions = clause.conditions
     phrase = tokens_phrase(clause.tokens)
-    if clause.tokens == ANY and clause.conditions and isinstance(clause.conditions[0], Near):
+    own = next((condition for condition in conditions if isinstance(condition, Word) and condition.place == 0), None)
+    if clause.tokens == ANY and own is not None:
+        part = next((condition for condition in conditions if condition in _PARTS), None)
+        phrase = _PARTS.get(part, "") + _the_word(own)
+        conditions = tuple(condition for condition in conditions if condition not in (own, part))
+    elif clause.tokens == ANY and conditions and isinstance(conditions[0], Near | Word):
         phrase = "the token"
-    if clause.conditions:
-        phrase += " " + " and ".join(condition_phrase(condition) for condition in clause.conditions)
+    if conditions:
+        phrase += " " + " and ".join(condition_phrase(condition) for condition in conditions)
     return phrase
+
+
+_PARTS: dict[Condition | None, str] = {Flag("word-start"): "the start of ", Flag("word-inside"): "the rest of "}
+"""How a part of a word is called."""
+_TOKEN = re.compile(r"""("[^"]*"|'[^']*')|\btoken(s?)\b""")
+"""A literal, or the word "token" outside of literals."""
+_WORD_SIDES = {-1: "after", 0: "in", 1: "before"}
+
+
+def _the_word(word: Word) -> str:
+    return words_phrase(word.words)
+
+
+def words_phrase(words: Tokens) -> str:
+    """A set of whole words as a noun phrase."""
+    if all(len(term) == 1 and isinstance(term[0], OneOf) for term in words.terms):
+        return f"the word {tokens_phrase(words)}"
+    return _TOKEN.sub(lambda found: found[1] or f"word{found[2]}", tokens_phrase(words))
 
 
 def tokens_phrase(tokens: Tokens, one: bool = False) -> str:
@@ -131,6 +169,8 @@ def condition_phrase(condition: Condition) -> str:
         return f"with {what} earlier {_SCOPES[condition.scope]}"
     if isinstance(condition, Begins):
         return f"{_UNITS[condition.unit]} that begins with {tokens_phrase(condition.tokens)}"
+    if isinstance(condition, Word):
+        return f"{_WORD_SIDES[condition.place]} {_the_word(condition)}"
     if isinstance(condition, Inside):
         return f"inside {SPANS[condition.span].english}"
     if isinstance(condition, Flag):
@@ -145,7 +185,7 @@ def condition_phrase(condition: Condition) -> str:
     return f"where the text matches /{condition.source}/"
 
 
-def _negated(condition: Near | Earlier | Begins | Inside | Flag | Position | Match) -> str:
+def _negated(condition: Near | Earlier | Begins | Word | Inside | Flag | Position | Match) -> str:
     if isinstance(condition, Earlier) and not isinstance(condition.scope, int):
         return f"without {tokens_phrase(condition.tokens)} earlier {_SCOPES[condition.scope]}"
     if isinstance(condition, Begins):

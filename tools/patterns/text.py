@@ -68,6 +68,8 @@ class PatternText:
         self._table = table
         self._shifted: dict[int, Ints] = {}
         self._cache: OrderedDict[Condition, Mask] = OrderedDict()
+        self._words_at: dict[int, Longs] = {}
+        self._word_sets: OrderedDict[Tokens, Mask] = OrderedDict()
         self._sets: OrderedDict[Tokens, Mask] = OrderedDict()
 
     def __len__(self) -> int:
@@ -129,6 +131,11 @@ class PatternText:
         if len(found) == 1:
             return found[0]
         return np.sort(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+    def places_of_id(self, token: int) -> Longs:
+        """Where one token id stands, ascending. Shape: (found,)."""
+        starts, order = self._occurrences
+        return order[starts[token] : starts[token + 1]]
 
     def last_before(self, tokens: Tokens, at: Longs) -> Longs:
         """The last place before each of the given tokens where one of the set stands, whatever the window, or -1.
@@ -193,6 +200,59 @@ class PatternText:
         begin, (_, start, _) = self.begin, self._joined
         before = np.concatenate(([False], self.letters))[begin]
         return cast(Mask, letters[begin] & before & (start == begin) & (self.position > 0))
+
+    @cached_property
+    def _words(self) -> tuple[dict[str, int], Longs, Longs, Longs]:
+        """A number for each distinct word, and for each run of word characters: its word, its window, its first character."""
+        edges = np.diff(np.concatenate(([False], self.letters, [False])).astype(np.int8))
+        first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+        index: dict[str, int] = {}
+        joined = self.joined
+        of = np.array(
+            [index.setdefault(joined[i:j], len(index)) for i, j in zip(first.tolist(), last.tolist(), strict=True)], np.int64
+        )
+        window = np.cumsum(self.codes == ord(SEPARATOR))[first] if len(first) else np.zeros(0, np.int64)
+        return index, of, window, first
+
+    @cached_property
+    def words(self) -> list[str]:
+        """Every distinct word of the text, in order of first use."""
+        return list(self._words[0])
+
+    @property
+    def word_runs(self) -> tuple[Longs, Longs]:
+        """All words as they follow one another, by number, and the window of each. Shapes: (runs,)."""
+        return self._words[1], self._words[2]
+
+    def words_at(self, place: int) -> Longs:
+        """Number of the word that each token lies in (0), or of the word before (-1) or after (1) it; where there is none,
+        the number of words. Shape: (tokens,)."""
+        if place not in self._words_at:
+            index, of, window, first = self._words
+            begin, end = self.begin, np.maximum(self.end - 1, self.begin)
+            own = np.searchsorted(first, begin, "right") - 1
+            inside = np.concatenate((self.letters, [False]))[begin]
+            if place == 0:
+                run = np.where(inside, own, -1)
+            elif place < 0:
+                run = np.where(inside, own - 1, own)
+            else:
+                run = np.where(inside, own + 1, np.searchsorted(first, end, "right"))
+            known = (run >= 0) & (run < len(of))
+            run = np.where(known, run, 0)
+            known &= (window[run] == self.row) if len(of) else False
+            self._words_at[place] = np.where(known, of[run] if len(of) else 0, len(index))
+        return self._words_at[place]
+
+    def word_mask(self, words: Tokens) -> Mask:
+        """Which word numbers are in the set; one more entry, False, stands for "no word". Shape: (words + 1,)."""
+        mask = self._word_sets.get(words)
+        if mask is None:
+            mask = np.append(self.usage.words.classify(self.words, words), False)
+            self._word_sets[words] = mask
+            while len(self._word_sets) > 1024:
+                self._word_sets.popitem(last=False)
+        return mask
 
     def starts_of(self, unit: str) -> Longs:
         """First token of the word, line, sentence or text that each token belongs to. Shape: (tokens,)."""

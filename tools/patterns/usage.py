@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from scipy import sparse
 
 from .forms import FORMS, bare
 from .language import Affix, But, Closeness, Factor, Form, Like, OneOf, Term, Tokens
+
+if TYPE_CHECKING:
+    from .text import TokenTable
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -36,10 +39,13 @@ COSINE: dict[Closeness, float] = {"loosely-like": 0.5, "like": 0.65, "much-like"
 class Usage:
     """Vectors of the vocabulary, and membership of token sets in it."""
 
-    def __init__(self, vocabulary: Sequence[str], vectors: Floats, counts: NDArray[np.int64]) -> None:
+    def __init__(
+        self, vocabulary: Sequence[str], vectors: Floats, counts: NDArray[np.int64], train: TokenTable | None = None
+    ) -> None:
         """`vectors`: rows of length 1, or 0 for tokens without one. Shape: (vocabulary, dimensions). `counts`: on
-        train. Shape: (vocabulary,)."""
+        train. Shape: (vocabulary,). `train`: its tokens, for the use of whole words."""
         self.vocabulary = list(vocabulary)
+        self._train = train
         self.vectors = vectors
         self.counts = counts
 
@@ -47,6 +53,39 @@ class Usage:
     def bare(self) -> list[str]:
         """Text of each token without its leading space."""
         return [bare(text) for text in self.vocabulary]
+
+    @cached_property
+    def words(self) -> Usage:
+        """How whole words are used, learned from the same train tokens when first asked for."""
+        from .text import PatternText
+
+        if self._train is None:
+            return Usage([], np.zeros((0, DIMENSIONS), np.float32), np.zeros(0, np.int64))
+        text = PatternText(self._train, self)
+        word, window = text.word_runs
+        return learn_usage(word.astype(np.int32), window.astype(np.int32), text.words)
+
+    def classify(self, texts: Sequence[str], tokens: Tokens) -> Mask:
+        """Which of these texts are in the set; "used like" holds for those that train knows. Shape: (texts,)."""
+        mask = np.zeros(len(texts), bool)
+        for term in tokens.terms:
+            both = np.ones(len(texts), bool)
+            for factor in term:
+                both &= self._fits(texts, factor)
+            mask |= both
+        return mask
+
+    def _fits(self, texts: Sequence[str], factor: Factor) -> Mask:
+        if isinstance(factor, But):
+            return ~self._fits(texts, factor.inner)
+        if isinstance(factor, Like):
+            alike = {self.vocabulary[place] for place in np.flatnonzero(self.like(factor))} | set(factor.names)
+            return np.array([text in alike for text in texts], bool)
+        if isinstance(factor, Form):
+            return np.array([FORMS[factor.name].test(text) for text in texts], bool)
+        if isinstance(factor, OneOf):
+            return np.array([text in factor.texts for text in texts], bool)
+        return np.array([affixed(factor, text) for text in texts], bool)
 
     @cached_property
     def ids_of(self) -> dict[str, list[int]]:
@@ -100,8 +139,16 @@ class Usage:
 
     def affix(self, affix: Affix) -> Mask:
         """Tokens that are longer than the affix and have it. Shape: (vocabulary,)."""
-        test = {"starting": str.startswith, "ending": str.endswith, "containing": str.__contains__}[affix.kind]
-        return np.array([any(len(text) > len(part) and test(text, part) for part in affix.texts) for text in self.bare], bool)
+        known = self._affixes.get(affix)
+        if known is not None:
+            return known
+        mask = np.array([affixed(affix, text) for text in self.bare], bool)
+        self._affixes[affix] = mask
+        return mask
+
+    @cached_property
+    def _affixes(self) -> dict[Affix, Mask]:
+        return {}
 
     def centre(self, names: Sequence[str]) -> Floats:
         """Mean direction of the named tokens, twins with and without a space weighted by how often they occur. Shape:
@@ -126,10 +173,22 @@ class Usage:
         return (self.vectors @ self.centre(like.names) >= COSINE[like.closeness]) | self._named(like.names)
 
 
+def affixed(affix: Affix, text: str) -> bool:
+    """Whether a text is longer than one of the parts and has it."""
+    test = {"starting": str.startswith, "ending": str.endswith, "containing": str.__contains__}[affix.kind]
+    return any(len(text) > len(part) and test(text, part) for part in affix.texts)
+
+
 def unit(vector: Floats) -> Floats:
     """The vector scaled to length 1; zero stays zero."""
     length = float(np.linalg.norm(vector))
     return vector / np.float32(length) if length > 0 else vector
+
+
+def usage_of(train: TokenTable) -> Usage:
+    """How tokens, and whole words, are used on train."""
+    found = learn_usage(train.ids, train.row, train.vocabulary)
+    return Usage(found.vocabulary, found.vectors, found.counts, train)
 
 
 def learn_usage(ids: NDArray[np.int32], row: NDArray[np.int32], vocabulary: Sequence[str]) -> Usage:

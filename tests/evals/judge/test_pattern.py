@@ -44,7 +44,7 @@ def test_detection_is_the_probability_that_a_matching_token_fires(synthetic_stor
     for level, probability in PROBABILITY.items():
         found = judge.detect(label(f'{level}: "park"'), tokens, rows[::-1])[::-1]
         np.testing.assert_allclose(found, 1 - (1 - probability) ** count, atol=1e-6)
-        assert ((found > 0.5) == (count >= (2 if level == "faintly" else 1))).all()
+        assert ((found > 0.5) == (count >= 1)).all()
     assert list(PROBABILITY) == list(LEVELS)
 
 
