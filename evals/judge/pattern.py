@@ -36,6 +36,7 @@ class PatternJudge:
         """`usage`: learned from train tokens."""
         self.usage = usage
         self._texts: list[tuple[TokenTable, PatternText]] = []
+        self._strengths: list[tuple[TokenTable, str, Float[NDArray[np.float32], " tokens"]]] = []
 
     def simulate(self, label: Label, tokens: TokenTable, rows: Rows) -> Float[NDArray[np.float32], " tokens"]:
         """The strength that the pattern states for each token, 0 where no clause holds. Raises CannotJudge."""
@@ -59,10 +60,15 @@ class PatternJudge:
     def _strength(self, label: Label, tokens: TokenTable) -> NDArray[np.float32]:
         if label.pattern is None:
             raise CannotJudge("the label has no pattern to execute")
+        for table, pattern, strength in self._strengths:
+            if table is tokens and pattern == label.pattern:
+                return strength
         try:
-            return parse(label.pattern).predict(self._text(tokens))
+            strength = parse(label.pattern).predict(self._text(tokens))
         except ToolError as error:
             raise CannotJudge(f"its pattern cannot be read: {error}") from error
+        self._strengths = [*self._strengths[-3:], (tokens, label.pattern, strength)]
+        return strength
 
     def _text(self, tokens: TokenTable) -> PatternText:
         for table, text in self._texts:

@@ -28,8 +28,9 @@ from dragoman.store.features import Store
 from dragoman.store.records import Score
 
 from .material import Material
+from .pack import pack
 from .plots import COLOURS, Axis, Dot, Group, distributions, histogram, scatter
-from .sections import Cell, Page, cell, section
+from .sections import Cell, Page, Section, cell, section
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def write_report(material: Material, path: Path, workers: int = 2, progress: boo
         rest = [f for f in material.features if table[f]["liveness"] == "rare"]
         order = sorted((live + rest)[:SECTIONS])
         text = _environment().get_template("report.html.j2").render(**_head(store, material, table, order))
-    sections: dict[int, str] = {}
+    sections: dict[int, Section] = {}
     setup = partial(_renderer, material, tuple(order))
     with Progress("report", len(order), enabled=progress) as bar:
         for feature, outcome in work(order, setup, workers if len(order) > 20 else 0):
@@ -57,7 +58,7 @@ def write_report(material: Material, path: Path, workers: int = 2, progress: boo
                 log.warning("the section of feature %d could not be made: %s\n%s", feature, outcome.reason, outcome.trace)
                 sections[feature] = _failure(feature, outcome.reason)
             bar.advance()
-    body = "".join(sections[feature] for feature in order)
+    body = pack([sections[feature] for feature in order])
     with disk_errors("writing the report", path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".part")
@@ -75,7 +76,7 @@ def stats(store: Store) -> dict[int, dict[str, Any]]:
     return {row["feature"]: row for row in store.stats_table().to_pylist()}
 
 
-def _renderer(material: Material, order: Sequence[int]) -> Callable[[int], str]:
+def _renderer(material: Material, order: Sequence[int]) -> Callable[[int], Section]:
     """Runs in a worker: a function from feature to section."""
     store, environment = Store.open(material.store), _environment()
     page = Page({feature: label.name for feature, label in material.labels.items()}, order)
@@ -89,8 +90,9 @@ def _environment() -> Environment:
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
-def _failure(feature: int, reason: str) -> str:
-    return str(Markup('<article id="f{}"><p>This section could not be made: {}</p></article>').format(feature, reason))
+def _failure(feature: int, reason: str) -> Section:
+    said = Markup('<article id="f{}"><p>This section could not be made: {}</p></article>').format(feature, reason)
+    return Section(str(said), "", "")
 
 
 def _asset(name: str) -> Markup:
@@ -99,6 +101,7 @@ def _asset(name: str) -> Markup:
 
 def _head(store: Store, material: Material, table: Mapping[int, dict[str, Any]], order: Sequence[int]) -> dict[str, Any]:
     """Everything of the page but the sections."""
+    placed = set(order)
     every = [score for scores in material.scores.values() for score in scores]
     summary = summarise(every) if every else None
     kinds = Counter(table[f]["liveness"] for f in material.features)
@@ -119,7 +122,7 @@ def _head(store: Store, material: Material, table: Mapping[int, dict[str, Any]],
         "plots": [] if summary is None else _plots(summary, every, table, store, material.features),
         "kinds": sorted(kinds),
         "columns": _columns(),
-        "rows": [_row(store, f, material, table[f], f in set(order)) for f in material.features],
+        "rows": [_row(store, f, material, table[f], f in placed) for f in material.features],
         "left_out": len(material.features) - len(order) - kinds["dead"],
         "sections": [Markup(MARK)],
         "style": _asset("style.css"),

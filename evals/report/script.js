@@ -1,4 +1,4 @@
-// Sorting and filtering of the feature table, and j / k to walk through the sections. The page reads well without it.
+// Sorting and filtering of the feature table, j / k to walk through the sections, and the details of those that come into view.
 "use strict";
 const table = document.getElementById("features");
 if (table) {
@@ -53,3 +53,32 @@ document.addEventListener("keydown", (event) => {
   const next = sections[here < 0 ? 0 : here + step];
   if (next) location.hash = next.id;
 });
+
+const packs = new Map();
+const details = (number) => {
+  if (!packs.has(number)) {
+    const bytes = Uint8Array.from(atob(document.getElementById("pack" + number).textContent), (c) => c.charCodeAt(0));
+    const text = new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+    packs.set(number, text.then(JSON.parse));
+  }
+  return packs.get(number);
+};
+const fill = async (hole) => {
+  const found = await details(hole.dataset.pack);
+  if (!hole.hasChildNodes()) hole.innerHTML = found[hole.dataset.at];
+};
+const holes = Array.from(document.querySelectorAll("[data-pack]"));
+const near = new IntersectionObserver((seen) => {
+  for (const { target, isIntersecting } of seen) {
+    if (isIntersecting) { near.unobserve(target); fill(target); }
+  }
+}, { rootMargin: "1500px" });
+for (const hole of holes) near.observe(hole);
+const arrive = async () => {
+  const article = location.hash && document.getElementById(location.hash.slice(1));
+  const hole = article && article.querySelector("[data-pack]");
+  if (hole) { await fill(hole); article.scrollIntoView(); }
+};
+window.addEventListener("hashchange", arrive);
+arrive();
+window.addEventListener("beforeprint", () => holes.forEach(fill));

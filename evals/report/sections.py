@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -90,6 +91,26 @@ class Page:
     order: Sequence[int]
     """Features with a section, in the order of the page."""
 
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """Where each of them stands in that order."""
+        return {feature: place for place, feature in enumerate(self.order)}
+
+
+class Section(NamedTuple):
+    """A feature's section, cut where its details begin and end."""
+
+    head: str
+    """Name, description and pattern: always on the page."""
+    details: str
+    """Everything else: packed."""
+    tail: str
+    """What closes the section."""
+
+
+DETAILS = "<!-- details -->"
+"""Stands at both ends of a section's details; a comment that no escaped text can contain."""
+
 
 def section(
     environment: Environment,
@@ -99,13 +120,13 @@ def section(
     scores: Sequence[Score],
     judge: Judge | None,
     page: Page,
-) -> str:
+) -> Section:
     """Render the section of one feature."""
     known = store.feature(feature)
-    place = page.order.index(feature)
+    place = page.places[feature]
     before, after = page.order[max(0, place - 1) : place], page.order[place + 1 : place + 2]
     stats = known.stats
-    return environment.get_template("feature.html.j2").render(
+    text = environment.get_template("feature.html.j2").render(
         feature=known,
         stats=stats,
         label=label,
@@ -126,7 +147,10 @@ def section(
         ],
         previous=before[0] if before else None,
         next=after[0] if after else None,
+        mark=DETAILS,
     )
+    head, details, tail = text.split(DETAILS)
+    return Section(head, details, tail)
 
 
 def score_rows(scores: Iterable[Score]) -> list[Row]:
@@ -203,8 +227,7 @@ def _chips(tokens: Sequence[TokenValue]) -> list[tuple[Markup, str]]:
 
 def _links(store: Store, related: Sequence[RelatedFeature], page: Page) -> list[Link]:
     ids = [store.id(other.key) for other in related[:8]]
-    here = set(page.order)
     return [
-        Link(i, str(other.key), page.names.get(i, ""), f"{other.value:.2f}", i in here)
+        Link(i, str(other.key), page.names.get(i, ""), f"{other.value:.2f}", i in page.places)
         for i, other in zip(ids, related, strict=False)
     ]

@@ -86,6 +86,9 @@ def test_report_opens_sorts_filters_and_fetches_nothing(page: Page, labeled_repo
     page.locator("body").click(position={"x": 5, "y": 5})
     page.keyboard.press("j")
     assert page.evaluate("location.hash").startswith("#f")
+    article = page.evaluate("location.hash")
+    page.wait_for_selector(f"{article} .x li")
+    assert "Strongest on train" in page.locator(article).inner_text(), "its details are unpacked"
     assert troubles == []
     assert fetched == [labeled_report.as_uri()]
 

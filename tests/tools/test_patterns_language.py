@@ -88,7 +88,8 @@ def test_every_word_of_the_language_has_english_of_its_own() -> None:
             'very strongly when it is "park" and also right before digits).',
         ),
         (
-            'weakly: any where word "robin" "crow", word-start; strongly: any where word capitalised; sometimes: "s" where prev-word "a"',
+            'weakly: any where word "robin" "crow", word-start; strongly: any where word capitalised; '
+            'sometimes: "s" where prev-word "a"',
             'Fires strongly on capitalised words; weakly on the start of the word "robin" or "crow"; '
             'sometimes on "s" after the word "a".',
         ),

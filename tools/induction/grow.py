@@ -35,7 +35,7 @@ PRIOR = 8.0
 CLAUSE_WORDS = 3.0
 """What a further clause costs besides its sets."""
 MAX_CONDITIONS = 3
-MAX_CLAUSES = 5
+MAX_CLAUSES = 6
 BEAM = 2
 MAX_DENIED = 3
 """Most tokens in a list of what must not stand beside."""

@@ -52,9 +52,9 @@ class View(Protocol):
         """Flat indices into `tokens`, ascending, and values of the non-zero activations. Shapes: (active,)."""
 
 
-WORD_PRICE = 0.0025
+WORD_PRICE = 0.002
 """What every word of a label must bring on validation, in the mean of correlation and balanced accuracy."""
-MAX_WORDS = 45
+MAX_WORDS = 50
 """Longest label, in words: a longer pattern is shortened whatever it loses."""
 MAX_EVIDENCE = 10
 """How many contexts a label cites."""

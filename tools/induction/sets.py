@@ -26,7 +26,7 @@ Gain = Callable[[Doubles, Doubles], Doubles]
 
 SEEDS = 12
 """How many of the most telling tokens "used like" is tried around."""
-PENALTY = 0.003
+PENALTY = 0.0025
 """Share of the total squares that every further word of a label must bring."""
 
 

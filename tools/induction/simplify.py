@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dragoman.tools.patterns.forms import FORMS
-from dragoman.tools.patterns.language import Clause, Earlier, Form, Like, Near, OneOf, Pattern, Tokens, Unless, Word
+from dragoman.tools.patterns.language import Clause, Condition, Earlier, Form, Like, Near, OneOf, Pattern, Tokens, Unless, Word
 from dragoman.tools.patterns.render import render
 
 from .fit import Fit, fit_levels
@@ -19,6 +19,13 @@ from .grow import Evidence
 
 MAX_STEPS = 30
 """How many times a pattern is shortened at most."""
+
+RETRIED = 6
+"""How many of the known steps are judged again before each step."""
+
+Body = tuple[Tokens, tuple[Condition, ...]]
+Step = tuple[Body, Body | None]
+"""A clause, its strength aside, and what becomes of it; None where it goes."""
 
 
 def length(pattern: Pattern) -> int:
@@ -45,29 +52,39 @@ def _scraps(evidence: Evidence, clause: Clause) -> float:
 
 
 def shortenings(evidence: Evidence, clauses: list[Clause]) -> list[tuple[Pattern, Fit]]:
-    """The pattern of all clauses, then ever shorter ones, each with how well it does on train."""
+    """The pattern of all clauses, then ever shorter ones, each with how well it does on train.
+
+    What a step would cost changes little from one to the next: after the first, only new steps and the `RETRIED` cheapest of the
+    known ones are judged again.
+    """
     pattern, fit = fit_levels(evidence, clauses)
     path = [(pattern, fit)]
+    known: dict[Step, float] = {}
     while len(path) <= MAX_STEPS:
         words = price(evidence, pattern)
-        shorter = [fit_levels(evidence, list(fewer)) for fewer in _steps(pattern.clauses)]
-        if not shorter:
+        steps = dict(_steps(pattern.clauses))
+        order = sorted((step for step in steps if step in known), key=lambda step: known[step])
+        judged = [*(step for step in steps if step not in known), *order[:RETRIED]]
+        if not judged:
             break
-        losses = [(fit.aim - other.aim) / max(1, words - price(evidence, fewer)) for fewer, other in shorter]
-        pattern, fit = shorter[int(np.argmin(losses))]
+        fitted = [fit_levels(evidence, list(steps[step])) for step in judged]
+        losses = [(fit.aim - other.aim) / max(1, words - price(evidence, fewer)) for fewer, other in fitted]
+        known.update(zip(judged, losses, strict=True))
+        pattern, fit = fitted[int(np.argmin(losses))]
         path.append((pattern, fit))
     return path
 
 
-def _steps(clauses: tuple[Clause, ...]) -> Iterator[tuple[Clause, ...]]:
+def _steps(clauses: tuple[Clause, ...]) -> Iterator[tuple[Step, tuple[Clause, ...]]]:
     """The clauses with one thing left out, or said by a form."""
     for place, clause in enumerate(clauses):
         before, after = clauses[:place], clauses[place + 1 :]
+        same = (clause.tokens, clause.conditions)
         if len(clauses) > 1:
-            yield (*before, *after)
+            yield (same, None), (*before, *after)
         for fewer in _slimmer(clause):
             if fewer not in before and fewer not in after:
-                yield (*before, fewer, *after)
+                yield (same, (fewer.tokens, fewer.conditions)), (*before, fewer, *after)
 
 
 def _slimmer(clause: Clause) -> Iterator[Clause]:
