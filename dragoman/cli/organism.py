@@ -90,3 +90,44 @@ def truth(
     if out:
         save_report(found, out)
     console().print(tables(found))
+
+
+@app.command()
+def circuits(
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that `build` wrote. [default: the shipped organism]", show_default=False)
+    ] = None,
+    documents: Annotated[int, typer.Option(help="Held-out documents to ask about.", min=1)] = 3000,
+    limit: Annotated[
+        int, typer.Option(help="Probes of each task that are reported on, at most; a third as many are searched.", min=1)
+    ] = 75,
+    out: Annotated[Path | None, typer.Option(help="Write the figures here as JSON.", show_default=False)] = None,
+    seed: Seed = 21,
+) -> None:
+    """Which heads and features carry indirect objects and induction: found on half of the documents, ablated on the rest."""
+    import json
+    from dataclasses import asdict
+
+    from dragoman.evals.organism.circuits import measure, table
+    from dragoman.evals.organism.corpus import generate
+    from dragoman.evals.organism.load import corpus_documents, organism_paths
+    from dragoman.tools.dictionaries import load
+    from dragoman.tools.subject import Subject
+
+    from .errors import say
+    from .output import console
+
+    paths = organism_paths(root)
+    subject = Subject.load(paths.model)
+    found = measure(
+        subject,
+        load(f"sae={paths.sae}", subject),
+        corpus_documents(documents, seed),
+        generate(seed, 200, split="train"),
+        limit=limit,
+        seed=seed,
+        progress=say,
+    )
+    if out:
+        out.write_text(json.dumps(asdict(found), indent=1) + "\n")
+    console().print(table(found))

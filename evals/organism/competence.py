@@ -50,7 +50,7 @@ class Competence:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class Question:
     """A probe as tokens."""
 
     ids: NDArray[np.int64]
@@ -95,7 +95,7 @@ def measure(
             guess = len(hostile) / max(1, len(hostile) + len(friendly))
             replies[task, held_out] = _ask_hostile(model, tokenizer, [(d, p) for d, p, _ in probes], tuple(hostile), guess)
         else:
-            replies[task, held_out] = _ask(model, [(_question(tokenizer, d, p), chance) for d, p, chance in probes])
+            replies[task, held_out] = _ask(model, [(question(tokenizer, d, p), chance) for d, p, chance in probes])
     rows = []
     for task in sorted({task for task, _ in asked}):
         both = [key for key in ((task, False), (task, True)) if key in asked]
@@ -151,7 +151,7 @@ def _joined(probes: Sequence[Probe]) -> list[tuple[Probe, float]]:
     return out
 
 
-def _question(tokenizer: PreTrainedTokenizerFast, document: Document, probe: Probe) -> _Question:
+def question(tokenizer: PreTrainedTokenizerFast, document: Document, probe: Probe) -> Question:
     """The probe's tokens are those of the document itself, so that the prompt looks as it does in running text."""
     text, after = document.text, probe.at + len(probe.answer)
     if text[probe.at : after] != probe.answer:
@@ -168,7 +168,7 @@ def _question(tokenizer: PreTrainedTokenizerFast, document: Document, probe: Pro
             rivals.append((differ, int(other[differ])))
     left = max(0, stop - (CONTEXT - 1))
     tokens = np.array([tokenizer.bos_token_id, *ids[left:stop]], dtype=np.int64)
-    return _Question(tokens, start - left + 1, tuple((position - left + 1, token) for position, token in rivals))
+    return Question(tokens, start - left + 1, tuple((position - left + 1, token) for position, token in rivals))
 
 
 def _ask_hostile(
@@ -184,7 +184,7 @@ def _ask_hostile(
         for opening in openings:
             text = document.text[: probe.at] + opening + document.text[probe.at + len(probe.answer) :]
             asked = Probe(probe.at, probe.task, opening)
-            questions.append((_question(tokenizer, Document(text, document.family, document.template), asked), 0.0))
+            questions.append((question(tokenizer, Document(text, document.family, document.template), asked), 0.0))
     each = _ask(model, questions)
     replies = []
     for number in range(len(probes)):
@@ -195,7 +195,7 @@ def _ask_hostile(
 
 
 @torch.no_grad()
-def _ask(model: LlamaForCausalLM, questions: Sequence[tuple[_Question, float]], batch: int = 64) -> list[_Reply]:
+def _ask(model: LlamaForCausalLM, questions: Sequence[tuple[Question, float]], batch: int = 64) -> list[_Reply]:
     """Answers to questions given with their chance levels."""
     replies: list[_Reply] = []
     for at in range(0, len(questions), batch):
@@ -214,7 +214,7 @@ def _ask(model: LlamaForCausalLM, questions: Sequence[tuple[_Question, float]], 
     return replies
 
 
-def _reply(question: _Question, logits: Tensor, chance: float) -> _Reply:
+def _reply(question: Question, logits: Tensor, chance: float) -> _Reply:
     """Judge next-token logits [answer tokens, vocabulary], read at the position before each of the answer's tokens."""
     answer = torch.from_numpy(question.ids[question.answer :])
     probability = logits.log_softmax(-1).gather(1, answer[:, None]).sum().exp()

@@ -50,7 +50,6 @@ def baseline(train: TrainRows, features: Sequence[int], kind: Literal["zero", "m
     return Baseline(kind, amounts, f"train rows of {name}")
 
 
-@torch.inference_mode()
 def unit_means(
     subject: Subject, train: TrainRows, points: Sequence[str], name: str, *, bos: bool, tokens: int = TOKENS, seed: int = 0
 ) -> Means:
@@ -71,16 +70,30 @@ def unit_means(
     lengths = np.diff(table.starts)
     order = np.random.default_rng(seed).permutation(len(lengths))
     chosen = order[: 1 + int(np.searchsorted(np.cumsum(lengths[order]), tokens))]
+    rows = [table.ids[table.starts[r] : table.starts[r + 1]] for r in chosen]
+    return mean_of(subject, rows, points, f"train tokens of {name}, {len(chosen):,} contexts, seed {seed}", bos=bos)
+
+
+@torch.inference_mode()
+def mean_of(
+    subject: Subject, texts: Sequence[np.ndarray], points: Sequence[str], source: str, *, bos: bool, window: int | None = None
+) -> Means:
+    """Mean vectors at hook points over all tokens of some texts, BOS left out.
+
+    Args:
+        subject: the model.
+        texts: token ids without BOS.
+        points: names of hook points.
+        source: what the texts are, in words.
+        bos: whether BOS stands before each text.
+        window: only the first so many tokens of each text; None: all.
+    """
     sums: dict[str, Tensor] = {str(subject.check(p)): torch.zeros(subject.width(p), dtype=torch.float64) for p in points}
     total = 0
-    for first in range(0, len(chosen), 16):
-        rows = [table.ids[table.starts[r] : table.starts[r + 1]] for r in chosen[first : first + 16]]
-        batch = padded(rows, subject.bos_id if bos else None)
+    for first in range(0, len(texts), 16):
+        batch = padded([text[:window] for text in texts[first : first + 16]], subject.bos_id if bos else None)
         where = torch.from_numpy(batch.flat)
         for point, x in subject.capture(torch.from_numpy(batch.ids), list(sums)).items():
             sums[point] += x.flatten(0, 1)[where.to(x.device)].float().sum(0).cpu().double()
         total += len(batch.flat)
-    return Means(
-        {point: (s / max(1, total)).float() for point, s in sums.items()},
-        f"mean over {total:,} train tokens of {name}, {len(chosen):,} contexts, seed {seed}",
-    )
+    return Means({p: (s / max(1, total)).float() for p, s in sums.items()}, f"mean over {total:,} {source}")

@@ -38,7 +38,7 @@ class Intervention:
             UserError: an edit does not fit the subject: another width, an unknown layer, a hook point it does not have.
         """
         self.subject, self.edits = subject, tuple(edits)
-        self._layout: Layout | None = None
+        self._masks: dict[Positions, Mask] = {}
         self._offset = 0
         self._units: dict[HookPoint, list[UnitEdit]] = defaultdict(list)
         groups: dict[tuple[int, bool, int | None], list[FeatureEdit]] = defaultdict(list)
@@ -62,15 +62,16 @@ class Intervention:
         Raises:
             UserError: a position lies outside a text.
         """
+        columns = int((layout.first + layout.tokens).max()) + layout.generated
         for edit in self.edits:
             edit.positions.check(layout)
-        self._layout = layout
+            self._masks[edit.positions] = edit.positions.mask(layout, 0, columns)
         self.at(0)
         try:
             with changed(self.subject, {point: self._change(point) for point in self.points}):
                 yield
         finally:
-            self._layout = None
+            self._masks.clear()
 
     def at(self, offset: int) -> None:
         """Say that the first column of the next forward pass is the batch's column `offset`."""
@@ -84,8 +85,7 @@ class Intervention:
         return found
 
     def _mask(self, positions: Positions, columns: int) -> Mask:
-        assert self._layout is not None
-        return positions.mask(self._layout, self._offset, columns)
+        return self._masks[positions][:, self._offset : self._offset + columns]
 
     def _change(self, point: HookPoint) -> Change:
         reading = [g for g in self._groups if g.reads == point]
@@ -135,10 +135,14 @@ class _Group:
         self._amounts = [torch.tensor(e.amounts, dtype=torch.float32, device=subject.device) for e in edits]
         self._directions = {point: self._direction(subject, point) for point in self.writes} if self.random is not None else {}
         self._pending: tuple[Mask, Tensor, Tensor] | None = None
-        self._constant: dict[HookPoint, Tensor] = {}
+        self._everywhere = False
+        self._constant = self._constants() if self.keep_error and not self._codes else {}
 
     def read(self, x: Float[Tensor, "batch columns d_in"], masks: list[Mask]) -> None:
         """Encode the tokens that any edit is about, and keep by how much each feature changes on them."""
+        self._everywhere = bool(self._constant) and all(mask.all() for mask in masks)
+        if self._everywhere:
+            return
         mask = np.logical_or.reduce(masks)
         if not mask.any():
             self._pending = None
@@ -155,6 +159,8 @@ class _Group:
 
     def write(self, point: HookPoint, x: Float[Tensor, "batch columns d_out"]) -> Float[Tensor, "batch columns d_out"]:
         """Change the tensor at one of the hook points that the dictionary writes to."""
+        if self._everywhere:
+            return x + self._constant[point].to(x.dtype)
         if self._pending is None:
             return x
         mask, amounts, rows = self._pending
@@ -164,6 +170,16 @@ class _Group:
         if mask.all():
             return x + added.view(x.shape).to(x.dtype)
         return _put(x, mask, _rows(x, mask) + added.to(x.dtype))
+
+    def _constants(self) -> dict[HookPoint, Tensor]:
+        """What a steer writes at each hook point where it is the same on every token; the short way while text is generated."""
+        if self._decoding is not None and self._decoding.rows is None:
+            return {}
+        nowhere = torch.zeros(1, self.dictionary.d_in, device=self._amounts[0].device)
+        total = torch.zeros(1, len(self.features), device=nowhere.device)
+        for columns, amounts in zip(self._columns, self._amounts, strict=True):
+            total[0].index_add_(0, columns, amounts)
+        return {point: self._added(point, total, nowhere)[0] for point in self.writes}
 
     def _encode(self, rows: Tensor) -> Tensor:
         if self._decoding is None:

@@ -1,0 +1,278 @@
+"""Which heads and features carry indirect objects and induction: found by what their ablation does, checked on other documents.
+
+Probes that the model answers rightly are halved by document. On the first half every head, and every feature that is often active
+at the point of the answer, is ablated alone (heads to their mean over training text, features to zero with the error term kept),
+and those are chosen whose loss costs the task most beyond what it costs the control tasks. On the second half the chosen ones are
+ablated together, beside random sets of the same size: of heads, and of features that are active as often at the same points.
+
+The margin is the answer's logit minus the mean of its rivals' (at the first token in which they differ); accuracy is the share of
+probes at which the answer's token is still the likeliest of the vocabulary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.table import Table
+
+from dragoman.evals.organism.competence import Question, question
+from dragoman.evals.organism.document import Document
+from dragoman.evals.organism.tokens import CONTEXT, token_ids
+from dragoman.tools.dictionaries import Dictionary
+from dragoman.tools.interventions import Edit, Intervention, Means, ablate, heads
+from dragoman.tools.interventions.means import mean_of
+from dragoman.tools.interventions.positions import right_padded
+from dragoman.tools.source import padded
+from dragoman.tools.subject import Subject
+
+TASKS = ("ioi", "induction")
+CONTROLS = ("fact.city", "html.close", "person.known", "sum.seen")
+"""Tasks that the model does well and that rest on something else."""
+HEADS, FEATURES = 3, 12
+"""How many are ablated together."""
+_TRIED = 30
+"""Features ablated one by one, those most active at the answers."""
+_DRAWS = 3
+_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Probes of one task as tokens."""
+
+    ids: tuple[NDArray[np.int64], ...]
+    """BOS and prompt, up to the token before the answer."""
+    answers: NDArray[np.int64]
+    """First token of each answer."""
+    rivals: tuple[tuple[int, ...], ...]
+    """First tokens of the rivals, where they differ from the answer there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One task under one ablation."""
+
+    task: str
+    """The probes' task."""
+    accuracy: float
+    """Share of probes at which the answer's token is the likeliest; 1 without an ablation."""
+    margin: float
+    """Mean of the answer's logit minus the mean of its rivals'."""
+    kl: float
+    """Mean KL(clean || ablated) at the answer, in nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """One set of units, ablated together on the second half."""
+
+    name: str
+    """What was ablated, and for which task it was chosen."""
+    units: tuple[str, ...]
+    """Heads as LAYER.HEAD, features as DICT/INDEX; empty for random sets, over which the figures are means."""
+    figures: tuple[Figure, ...]
+    """One for each task and control."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circuits:
+    """The whole table."""
+
+    found_on: dict[str, int]
+    """Probes of each task in the first half."""
+    reported_on: dict[str, int]
+    """Probes of each task in the second half."""
+    ablations: tuple[Ablation, ...]
+    """The first is no ablation at all."""
+
+
+def measure(
+    subject: Subject,
+    dictionary: Dictionary,
+    documents: Iterable[Document],
+    training: Iterable[Document],
+    *,
+    limit: int = 75,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Circuits:
+    """Find heads and features on one half of the documents, and ablate them on the other.
+
+    Args:
+        subject: the organism.
+        dictionary: a dictionary of its residual stream.
+        documents: held-out documents.
+        training: training documents, for the mean outputs of heads.
+        limit: probes of each task in the second half, at most; the first half has a third as many.
+        seed: of the random sets.
+        progress: told what is being done.
+    """
+    means = mean_of(
+        subject,
+        list(token_ids(subject.tokenizer, training)),
+        [f"z.{n}" for n in range(subject.layers)],
+        "tokens of the organism's training text",
+        bos=True,
+        window=CONTEXT - 1,
+    )
+    halves = [{task: _right(subject, asked) for task, asked in half.items()} for half in _halves(subject, documents, limit)]
+    finding, reporting = (_Half(subject, half) for half in halves)
+    every = [f"{layer}.{head}" for layer in range(subject.layers) for head in range(subject.heads)]
+    rng = np.random.default_rng(seed)
+    ablations = [reporting.ablation("none", (), [[]])]
+    for task in TASKS:
+        progress(f"{task}: {len(every)} heads one by one")
+        chosen = finding.choose(task, every, lambda name: _heads(subject, means, [name]), HEADS)
+        ablations.append(reporting.ablation(f"heads for {task}", chosen, [_heads(subject, means, chosen)]))
+        others = [name for name in every if name not in chosen]
+        draws = [_heads(subject, means, _drawn(rng, others, len(chosen))) for _ in range(_DRAWS)]
+        ablations.append(reporting.ablation(f"{len(chosen)} random heads", (), draws))
+
+        active = _active(subject, dictionary, halves[0][task])
+        tried = [str(f) for f in np.argsort(-active)[:_TRIED] if active[f] > 0]
+        progress(f"{task}: {len(tried)} features one by one")
+        picked = finding.choose(task, tried, lambda name: [ablate(dictionary, [int(name)])], FEATURES)
+        name = dictionary.facts.name
+        ablations.append(
+            reporting.ablation(
+                f"features for {task}", tuple(f"{name}/{f}" for f in picked), [[ablate(dictionary, [int(f) for f in picked])]]
+            )
+        )
+        rest = [f for f in tried if f not in picked]
+        sets = [[ablate(dictionary, [int(f) for f in _drawn(rng, rest, len(picked))])] for _ in range(_DRAWS)]
+        ablations.append(reporting.ablation(f"{len(picked)} random features active there", (), sets))
+    counts = [{task: len(asked.ids) for task, asked in half.items()} for half in halves]
+    return Circuits(counts[0], counts[1], tuple(ablations))
+
+
+def table(found: Circuits) -> Table:
+    """The figures for a terminal: accuracy, and the margin with its change."""
+    out = Table(title="Ablations on the second half of the documents: accuracy (margin, KL)")
+    out.add_column("ablated")
+    for task, n in found.reported_on.items():
+        out.add_column(f"{task} ({n})", justify="right")
+    out.add_column("units")
+    for row in found.ablations:
+        cells = [f"{f.accuracy:.3f} ({f.margin:+.2f}, {f.kl:.3f})" for f in row.figures]
+        out.add_row(row.name, *cells, ", ".join(row.units))
+    return out
+
+
+class _Half:
+    """The probes of one half, with the clean predictions."""
+
+    def __init__(self, subject: Subject, asked: dict[str, Asked]) -> None:
+        self.subject, self.asked = subject, asked
+        self.clean = {task: predictions(subject, probes, []) for task, probes in asked.items()}
+
+    def ablation(self, name: str, units: Sequence[str], draws: Sequence[Sequence[Edit]]) -> Ablation:
+        """The figures of a set of edits; of several sets, their means."""
+        figures = [[self.figure(task, edits) for edits in draws] for task in self.asked]
+        means = tuple(
+            Figure(
+                each[0].task,
+                float(np.mean([f.accuracy for f in each])),
+                float(np.mean([f.margin for f in each])),
+                float(np.mean([f.kl for f in each])),
+            )
+            for each in figures
+        )
+        return Ablation(name, tuple(units), means)
+
+    def figure(self, task: str, edits: Sequence[Edit]) -> Figure:
+        """One task under some edits."""
+        asked, clean = self.asked[task], self.clean[task]
+        logp = predictions(self.subject, asked, edits) if edits else clean
+        kl = (clean.exp() * (clean - logp)).sum(-1).clamp(min=0)
+        accuracy = (logp.argmax(-1).numpy() == asked.answers).mean()
+        return Figure(task, float(accuracy), float(_margins(asked, logp).mean()), float(kl.mean()))
+
+    def choose(self, task: str, names: Sequence[str], edits: Callable[[str], Sequence[Edit]], count: int) -> tuple[str, ...]:
+        """The units whose ablation costs the task's margin most beyond what it costs the controls' on average."""
+        scores = []
+        for name in names:
+            own = edits(name)
+            lost = {t: self.figure(t, []).margin - self.figure(t, own).margin for t in (task, *CONTROLS) if t in self.asked}
+            controls = [lost[t] for t in CONTROLS if t in lost]
+            scores.append(lost[task] - float(np.mean(np.maximum(controls, 0))))
+        order = np.argsort(-np.array(scores), kind="stable")[:count]
+        return tuple(names[i] for i in order if scores[i] > 0)
+
+
+@torch.inference_mode()
+def predictions(subject: Subject, asked: Asked, edits: Sequence[Edit]) -> torch.Tensor:
+    """Log-probabilities of the token after each prompt, (probes, vocabulary), in float32 on the CPU."""
+    intervention = Intervention(subject, edits)
+    parts = []
+    for first in range(0, len(asked.ids), _BATCH):
+        rows = [ids[1:] for ids in asked.ids[first : first + _BATCH]]
+        batch = torch.from_numpy(padded(rows, subject.bos_id).ids)
+        with intervention.active(right_padded([len(row) for row in rows], True)):
+            logits = subject.logits(batch)
+        last = torch.tensor([len(row) for row in rows], device=logits.device)
+        parts.append(torch.log_softmax(logits[torch.arange(len(rows)), last], -1).cpu())
+    return torch.cat(parts)
+
+
+def _margins(asked: Asked, logp: torch.Tensor) -> NDArray[np.float64]:
+    return np.array(
+        [
+            float(row[answer]) - float(row[list(rivals)].mean())
+            for row, answer, rivals in zip(logp, asked.answers.tolist(), asked.rivals, strict=True)
+        ]
+    )
+
+
+def _halves(subject: Subject, documents: Iterable[Document], limit: int) -> tuple[dict[str, Asked], dict[str, Asked]]:
+    """Probes of every task and control, halved by a hash of the document's text."""
+    found: tuple[dict[str, list[Question]], dict[str, list[Question]]] = (defaultdict(list), defaultdict(list))
+    for document in documents:
+        which = hashlib.sha256(document.text.encode()).digest()[0] % 2
+        for probe in document.probes:
+            if probe.task in (*TASKS, *CONTROLS) and len(found[which][probe.task]) < (limit if which else limit // 3):
+                found[which][probe.task].append(question(subject.tokenizer, document, probe))
+    return tuple({task: _asked(half[task]) for task in (*TASKS, *CONTROLS) if half[task]} for half in found)  # type: ignore[return-value]
+
+
+def _asked(questions: Sequence[Question]) -> Asked:
+    kept = [(q, tuple(token for at, token in q.rivals if at == q.answer)) for q in questions]
+    kept = sorted(((q, rivals) for q, rivals in kept if rivals and q.answer > 1), key=lambda pair: pair[0].answer)
+    answers = np.array([q.ids[q.answer] for q, _ in kept], np.int64)
+    return Asked(tuple(q.ids[: q.answer] for q, _ in kept), answers, tuple(rivals for _, rivals in kept))
+
+
+def _right(subject: Subject, asked: Asked) -> Asked:
+    """The probes that the model answers rightly."""
+    right = np.flatnonzero(predictions(subject, asked, []).argmax(-1).numpy() == asked.answers)
+    return Asked(tuple(asked.ids[i] for i in right), asked.answers[right], tuple(asked.rivals[i] for i in right))
+
+
+def _heads(subject: Subject, means: Means, names: Sequence[str]) -> list[Edit]:
+    pairs = [tuple(map(int, name.split("."))) for name in names]
+    return [heads(subject, layer, [head], means) for layer, head in pairs]
+
+
+def _drawn(rng: np.random.Generator, names: Sequence[str], count: int) -> list[str]:
+    return [names[i] for i in rng.choice(len(names), min(count, len(names)), replace=False)]
+
+
+@torch.inference_mode()
+def _active(subject: Subject, dictionary: Dictionary, asked: Asked) -> NDArray[np.float64]:
+    """Mean activation of each feature at the token before the answer, (width,)."""
+    hook = dictionary.facts.hook_in
+    total = np.zeros(dictionary.width)
+    for ids in _singles(asked):
+        x = subject.capture(ids, [hook])[hook][0, -1:]
+        total += dictionary.encode(x)[0].double().cpu().numpy()
+    return total / max(1, len(asked.ids))
+
+
+def _singles(asked: Asked) -> Iterator[torch.Tensor]:
+    for ids in asked.ids:
+        yield torch.from_numpy(ids)[None]
