@@ -131,3 +131,28 @@ def circuits(
     if out:
         out.write_text(json.dumps(asdict(found), indent=1) + "\n")
     console().print(table(found))
+
+
+@app.command()
+def kinds(
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that `build` wrote. [default: the shipped organism]", show_default=False)
+    ] = None,
+    concept: Annotated[str, typer.Option(help="A concept that has kinds.")] = "bird",
+    documents: Annotated[int, typer.Option(help="Held-out documents to measure on.", min=1)] = 2000,
+    seed: Seed = 31,
+) -> None:
+    """Whether the feature of a coarse dictionary for a concept falls apart into kinds in the shipped one."""
+    from dragoman.evals.organism.coarse import measure, table
+    from dragoman.evals.organism.load import corpus_documents, organism_paths
+    from dragoman.tools.dictionaries import load
+    from dragoman.tools.subject import Subject
+
+    from .errors import say
+    from .output import console
+
+    paths = organism_paths(root)
+    subject = Subject.load(paths.model)
+    fine = load(f"sae={paths.sae}", subject)
+    found = measure(subject, fine, corpus_documents(documents, seed), concept=concept, seed=seed, progress=say)
+    console().print(table(found))

@@ -1,9 +1,9 @@
 """Which heads and features carry indirect objects and induction: found by what their ablation does, checked on other documents.
 
-Probes that the model answers rightly are halved by document. On the first half every head, and every feature that is often active
-at the point of the answer, is ablated alone (heads to their mean over training text, features to zero with the error term kept),
-and those are chosen whose loss costs the task most beyond what it costs the control tasks. On the second half the chosen ones are
-ablated together, beside random sets of the same size: of heads, and of features that are active as often at the same points.
+Probes that the model answers rightly are halved by document. On the first half every head, and every feature whose direction
+speaks most for the answers, is ablated alone (heads to their mean over training text, features to zero with the error term kept).
+Chosen are those whose loss costs the task most, among those that cost no control task more than a quarter of that. On the second
+half they are ablated together, beside random sets of the same size: of heads, and of features as active at the same points.
 
 The margin is the answer's logit minus the mean of its rivals' (at the first token in which they differ); accuracy is the share of
 probes at which the answer's token is still the likeliest of the vocabulary.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,17 +28,22 @@ from dragoman.tools.dictionaries import Dictionary
 from dragoman.tools.interventions import Edit, Intervention, Means, ablate, heads
 from dragoman.tools.interventions.means import mean_of
 from dragoman.tools.interventions.positions import right_padded
+from dragoman.tools.logits import direct_effects
 from dragoman.tools.source import padded
 from dragoman.tools.subject import Subject
 
 TASKS = ("ioi", "induction")
 CONTROLS = ("fact.city", "html.close", "person.known", "sum.seen")
 """Tasks that the model does well and that rest on something else."""
-HEADS, FEATURES = 3, 12
+HEADS, FEATURES = 3, 30
 """How many are ablated together."""
-_TRIED = 30
-"""Features ablated one by one, those most active at the answers."""
+_TRIED = 60
+"""Features ablated one by one: those with the largest activation times direct effect on the margin, summed over the probes."""
+_SPARED = 0.25
+"""A unit is not chosen that costs a control more than this share of what it costs the task."""
 _DRAWS = 3
+_NEAREST = 6
+"""A random feature is drawn from so many that are about as active as the chosen one it stands for."""
 _BATCH = 32
 
 
@@ -134,19 +139,16 @@ def measure(
         draws = [_heads(subject, means, _drawn(rng, others, len(chosen))) for _ in range(_DRAWS)]
         ablations.append(reporting.ablation(f"{len(chosen)} random heads", (), draws))
 
-        active = _active(subject, dictionary, halves[0][task])
-        tried = [str(f) for f in np.argsort(-active)[:_TRIED] if active[f] > 0]
+        active, speaks = _active(subject, dictionary, halves[0][task])
+        tried = [str(f) for f in np.argsort(-speaks, kind="stable")[:_TRIED] if speaks[f] > 0]
         progress(f"{task}: {len(tried)} features one by one")
         picked = finding.choose(task, tried, lambda name: [ablate(dictionary, [int(name)])], FEATURES)
         name = dictionary.facts.name
-        ablations.append(
-            reporting.ablation(
-                f"features for {task}", tuple(f"{name}/{f}" for f in picked), [[ablate(dictionary, [int(f) for f in picked])]]
-            )
-        )
-        rest = [f for f in tried if f not in picked]
-        sets = [[ablate(dictionary, [int(f) for f in _drawn(rng, rest, len(picked))])] for _ in range(_DRAWS)]
-        ablations.append(reporting.ablation(f"{len(picked)} random features active there", (), sets))
+        together: list[Edit] = [ablate(dictionary, [int(f) for f in picked])] if picked else []
+        ablations.append(reporting.ablation(f"features for {task}", tuple(f"{name}/{f}" for f in picked), [together]))
+        if picked:
+            sets = [[ablate(dictionary, _alike(rng, active, [int(f) for f in picked]))] for _ in range(_DRAWS)]
+            ablations.append(reporting.ablation(f"{len(picked)} random features as active there", (), sets))
     counts = [{task: len(asked.ids) for task, asked in half.items()} for half in halves]
     return Circuits(counts[0], counts[1], tuple(ablations))
 
@@ -157,10 +159,10 @@ def table(found: Circuits) -> Table:
     out.add_column("ablated")
     for task, n in found.reported_on.items():
         out.add_column(f"{task} ({n})", justify="right")
-    out.add_column("units")
     for row in found.ablations:
-        cells = [f"{f.accuracy:.3f} ({f.margin:+.2f}, {f.kl:.3f})" for f in row.figures]
-        out.add_row(row.name, *cells, ", ".join(row.units))
+        out.add_row(row.name, *(f"{f.accuracy:.3f} ({f.margin:+.2f}, {f.kl:.3f})" for f in row.figures))
+    chosen = [f"{row.name}: {', '.join(row.units)}" for row in found.ablations if row.units]
+    out.caption, out.caption_justify = "\n".join(chosen), "left"
     return out
 
 
@@ -194,13 +196,13 @@ class _Half:
         return Figure(task, float(accuracy), float(_margins(asked, logp).mean()), float(kl.mean()))
 
     def choose(self, task: str, names: Sequence[str], edits: Callable[[str], Sequence[Edit]], count: int) -> tuple[str, ...]:
-        """The units whose ablation costs the task's margin most beyond what it costs the controls' on average."""
+        """The units whose ablation costs the task's margin most, among those that spare the controls."""
         scores = []
         for name in names:
             own = edits(name)
             lost = {t: self.figure(t, []).margin - self.figure(t, own).margin for t in (task, *CONTROLS) if t in self.asked}
-            controls = [lost[t] for t in CONTROLS if t in lost]
-            scores.append(lost[task] - float(np.mean(np.maximum(controls, 0))))
+            spares = all(lost[t] <= _SPARED * lost[task] for t in CONTROLS if t in lost)
+            scores.append(lost[task] if spares else 0.0)
         order = np.argsort(-np.array(scores), kind="stable")[:count]
         return tuple(names[i] for i in order if scores[i] > 0)
 
@@ -262,17 +264,25 @@ def _drawn(rng: np.random.Generator, names: Sequence[str], count: int) -> list[s
     return [names[i] for i in rng.choice(len(names), min(count, len(names)), replace=False)]
 
 
+def _alike(rng: np.random.Generator, active: NDArray[np.float64], picked: Sequence[int]) -> list[int]:
+    """For each feature another one, drawn from those nearest in activity."""
+    found: list[int] = []
+    for feature in picked:
+        others = [f for f in np.argsort(np.abs(active - active[feature]), kind="stable").tolist() if f not in (*picked, *found)]
+        found.append(int(rng.choice(others[:_NEAREST])))
+    return found
+
+
 @torch.inference_mode()
-def _active(subject: Subject, dictionary: Dictionary, asked: Asked) -> NDArray[np.float64]:
-    """Mean activation of each feature at the token before the answer, (width,)."""
+def _active(subject: Subject, dictionary: Dictionary, asked: Asked) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """At the tokens before the answers: mean activation of each feature, and that times its direct effect on the margin."""
     hook = dictionary.facts.hook_in
-    total = np.zeros(dictionary.width)
-    for ids in _singles(asked):
-        x = subject.capture(ids, [hook])[hook][0, -1:]
-        total += dictionary.encode(x)[0].double().cpu().numpy()
-    return total / max(1, len(asked.ids))
-
-
-def _singles(asked: Asked) -> Iterator[torch.Tensor]:
-    for ids in asked.ids:
-        yield torch.from_numpy(ids)[None]
+    effects = direct_effects(subject, dictionary.directions).cpu().double()
+    active, speaks = torch.zeros(dictionary.width).double(), torch.zeros(dictionary.width).double()
+    for ids, answer, rivals in zip(asked.ids, asked.answers.tolist(), asked.rivals, strict=True):
+        x = subject.capture(torch.from_numpy(ids)[None], [hook])[hook][0, -1:]
+        codes = dictionary.encode(x)[0].cpu().double()
+        active += codes
+        speaks += codes * (effects[:, answer] - effects[:, list(rivals)].mean(1))
+    n = max(1, len(asked.ids))
+    return (active / n).numpy(), (speaks / n).numpy()
