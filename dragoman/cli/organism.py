@@ -139,20 +139,32 @@ def kinds(
         Path | None, typer.Option(help="Folder that `build` wrote. [default: the shipped organism]", show_default=False)
     ] = None,
     concept: Annotated[str, typer.Option(help="A concept that has kinds.")] = "bird",
+    features: Annotated[int, typer.Option(help="Features of the finer dictionary, which is trained for this.", min=16)] = 6144,
+    tokens: Annotated[int, typer.Option(help="Tokens it is trained on.", min=1)] = 2_000_000,
     documents: Annotated[int, typer.Option(help="Held-out documents to measure on.", min=1)] = 2000,
     seed: Seed = 31,
 ) -> None:
-    """Whether the feature of a coarse dictionary for a concept falls apart into kinds in the shipped one."""
+    """Whether the shipped dictionary's feature for a concept falls apart into kinds in a finer one (minutes of training)."""
     from dragoman.evals.organism.coarse import measure, table
     from dragoman.evals.organism.load import corpus_documents, organism_paths
     from dragoman.tools.dictionaries import load
     from dragoman.tools.subject import Subject
+    from dragoman.tools.training.settings import Settings
 
     from .errors import say
     from .output import console
 
     paths = organism_paths(root)
     subject = Subject.load(paths.model)
-    fine = load(f"sae={paths.sae}", subject)
-    found = measure(subject, fine, corpus_documents(documents, seed), concept=concept, seed=seed, progress=say)
+    settings = Settings(features=features, k=16, tokens=tokens, seed=seed)
+    found = measure(
+        subject,
+        load(f"sae={paths.sae}", subject),
+        corpus_documents(documents, seed),
+        concept=concept,
+        settings=settings,
+        training=max(1000, tokens // 80),
+        seed=seed,
+        progress=say,
+    )
     console().print(table(found))

@@ -1,9 +1,14 @@
 """Which heads and features carry indirect objects and induction: found by what their ablation does, checked on other documents.
 
-Probes that the model answers rightly are halved by document. On the first half every head, and every feature whose direction
-speaks most for the answers, is ablated alone (heads to their mean over training text, features to zero with the error term kept).
-Chosen are those whose loss costs the task most, among those that cost no control task more than a quarter of that. On the second
-half they are ablated together, beside random sets of the same size: of heads, and of features as active at the same points.
+Probes that the model answers rightly are halved by document. On the first half:
+
+- heads (to their mean over training text) are added one by one to the set whose ablation costs the task most, less `_PRICE` times
+  what it costs the control that it harms most, since heads that stand in for one another show only together;
+- features (to zero, the error term kept), those whose direction speaks most for the answers, are ablated alone; chosen are those
+  that cost the task most, among those that cost no control more than a share of `_SPARED` of that.
+
+On the second half the chosen ones are ablated together, beside random sets of the same size: of heads, and of features that are
+as active at the same points.
 
 The margin is the answer's logit minus the mean of its rivals' (at the first token in which they differ); accuracy is the share of
 probes at which the answer's token is still the likeliest of the vocabulary.
@@ -41,6 +46,8 @@ _TRIED = 60
 """Features ablated one by one: those with the largest activation times direct effect on the margin, summed over the probes."""
 _SPARED = 0.25
 """A unit is not chosen that costs a control more than this share of what it costs the task."""
+_PRICE = 2.0
+"""What a unit of margin lost on a control weighs beside one lost on the task, when heads are chosen."""
 _DRAWS = 3
 _NEAREST = 6
 """A random feature is drawn from so many that are about as active as the chosen one it stands for."""
@@ -132,8 +139,8 @@ def measure(
     rng = np.random.default_rng(seed)
     ablations = [reporting.ablation("none", (), [[]])]
     for task in TASKS:
-        progress(f"{task}: {len(every)} heads one by one")
-        chosen = finding.choose(task, every, lambda name: _heads(subject, means, [name]), HEADS)
+        progress(f"{task}: {len(every)} heads")
+        chosen = finding.add(task, every, lambda names: _heads(subject, means, names), HEADS)
         ablations.append(reporting.ablation(f"heads for {task}", chosen, [_heads(subject, means, chosen)]))
         others = [name for name in every if name not in chosen]
         draws = [_heads(subject, means, _drawn(rng, others, len(chosen))) for _ in range(_DRAWS)]
@@ -195,14 +202,37 @@ class _Half:
         accuracy = (logp.argmax(-1).numpy() == asked.answers).mean()
         return Figure(task, float(accuracy), float(_margins(asked, logp).mean()), float(kl.mean()))
 
+    def lost(self, task: str, edits: Sequence[Edit]) -> tuple[float, float]:
+        """By how much edits lower the task's margin, and by how much that of the control they harm most (at least 0)."""
+        lost = {t: self.figure(t, []).margin - self.figure(t, edits).margin for t in (task, *CONTROLS) if t in self.asked}
+        return lost[task], max(0.0, *(lost[t] for t in CONTROLS if t in lost))
+
+    def add(
+        self, task: str, names: Sequence[str], edits: Callable[[Sequence[str]], Sequence[Edit]], count: int
+    ) -> tuple[str, ...]:
+        """At most `count` units, each the best addition to those before it."""
+        chosen: list[str] = []
+        best = 0.0
+        while len(chosen) < count:
+            scores = {}
+            for name in names:
+                if name not in chosen:
+                    task_lost, control_lost = self.lost(task, edits([*chosen, name]))
+                    scores[name] = task_lost - _PRICE * control_lost
+            name = max(scores, key=lambda n: scores[n])
+            if scores[name] <= best:
+                break
+            best = scores[name]
+            chosen.append(name)
+        return tuple(chosen)
+
     def choose(self, task: str, names: Sequence[str], edits: Callable[[str], Sequence[Edit]], count: int) -> tuple[str, ...]:
         """The units whose ablation costs the task's margin most, among those that spare the controls."""
         scores = []
         for name in names:
             own = edits(name)
-            lost = {t: self.figure(t, []).margin - self.figure(t, own).margin for t in (task, *CONTROLS) if t in self.asked}
-            spares = all(lost[t] <= _SPARED * lost[task] for t in CONTROLS if t in lost)
-            scores.append(lost[task] if spares else 0.0)
+            task_lost, control_lost = self.lost(task, own)
+            scores.append(task_lost if control_lost <= _SPARED * task_lost else 0.0)
         order = np.argsort(-np.array(scores), kind="stable")[:count]
         return tuple(names[i] for i in order if scores[i] > 0)
 

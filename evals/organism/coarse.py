@@ -1,8 +1,8 @@
-"""Do the features of a coarse dictionary fall apart into kinds in a finer one?
+"""Does a feature of the shipped dictionary fall apart into kinds in a finer one?
 
-A small dictionary is trained on the organism, and the feature of it is taken that fires most like a wide concept (all birds). On
-held-out documents it is split into the features of the shipped dictionary (`tools/splitting.py`), and for each piece the kind
-(robins, owls) is looked up that it fires on best, beside how well the coarse feature fires on that kind.
+The feature of the shipped dictionary is taken that fires most like a wide concept (all birds), and a finer dictionary is trained
+at the same hook point. On held-out documents the feature is split into those of the finer one (`tools/splitting.py`), and for
+each piece the kind (robins, owls) is looked up that it fires on best, beside how well the coarse feature fires on that kind.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from rich.table import Table
 
-from dragoman.evals.organism.concepts import CONCEPTS
+from dragoman.evals.organism.concepts import ANCESTORS, CONCEPTS
 from dragoman.evals.organism.corpus import generate
 from dragoman.evals.organism.document import Document
 from dragoman.evals.organism.labels import label_tokens
@@ -61,33 +61,33 @@ class Fallen:
 
 def measure(
     subject: Subject,
-    fine: Dictionary,
+    coarse: Dictionary,
     documents: Sequence[Document],
     *,
     concept: str = "bird",
     settings: Settings | None = None,
-    training: int = 4000,
+    training: int = 20_000,
     seed: int = 0,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Fallen:
-    """Train a coarse dictionary at the fine one's hook point, and split its feature for a concept.
+    """Train a finer dictionary at the coarse one's hook point, and split the coarse one's feature for a concept.
 
     Args:
         subject: the organism.
-        fine: its shipped dictionary.
+        coarse: its shipped dictionary.
         documents: held-out documents.
         concept: a concept with kinds.
-        settings: of the coarse dictionary.
+        settings: of the finer dictionary.
         training: training documents for it.
         seed: of its training and its text.
         progress: told what is being done.
     """
-    settings = settings or Settings(features=96, k=6, tokens=600_000, seed=seed)
-    hook = fine.facts.hook_in
+    settings = settings or Settings(features=6144, k=16, tokens=2_000_000, seed=seed)
+    hook = coarse.facts.hook_in
     with tempfile.TemporaryDirectory() as folder:
         progress(f"a dictionary of {settings.features} features at {hook}, {settings.tokens:,} tokens")
         train(folder, subject, _Texts(seed, training), [hook], settings, window=CONTEXT - 1, prepend_bos=True)
-        coarse = load(f"coarse={folder}", subject)
+        fine = load(f"fine={folder}", subject)
     tokenized = list(tokenize(subject.tokenizer, documents))
     windows = [item.ids[: CONTEXT - 1].astype(np.int64).tolist() for item in tokenized]
     kept = np.concatenate([np.arange(len(item.ids)) < CONTEXT - 1 for item in tokenized])
@@ -99,7 +99,7 @@ def measure(
     scores = _f1(firing[0].fires, column[concept])
     best = int(scores.argmax())
     found = split(firing[0], best, firing[1])
-    kinds = [name for name in CONCEPTS if name.startswith(f"{concept}.")]
+    kinds = [name for name in CONCEPTS if name != concept and concept in ANCESTORS[name]]
     table = np.stack([_f1(firing[1].fires, column[name]) for name in kinds])
     wide = [_f1(firing[0].fires, column[name])[best] for name in kinds]
     pieces = [int(piece.feature.split("/")[1]) for piece in found.pieces]

@@ -30,10 +30,10 @@ def test_f1_per_token() -> None:
 @pytest.mark.slow
 def test_pieces_of_a_coarse_feature() -> None:
     subject = Subject.load(organism_paths().model, "cpu")
-    fine = load(f"sae={organism_paths().sae}", subject)
-    settings = Settings(features=48, k=4, tokens=30_000, batch=1024)
-    found = measure(subject, fine, corpus_documents(150, 3), settings=settings, training=400)
-    assert 0 < found.f1 <= 1 and found.splitting.feature.startswith("coarse/")
+    coarse = load(f"sae={organism_paths().sae}", subject)
+    settings = Settings(features=96, k=8, tokens=30_000, batch=1024)
+    found = measure(subject, coarse, corpus_documents(150, 3), settings=settings, training=400)
+    assert 0 < found.f1 <= 1 and found.splitting.feature.startswith("sae/")
     assert [k.feature for k in found.kinds] == [p.feature for p in found.splitting.pieces]
     assert all(k.concept.startswith("bird.") and 0 <= k.f1 <= 1 for k in found.kinds)
     assert all(p.exclusivity >= 0.5 for p in found.splitting.pieces) and 0 <= found.splitting.coverage <= 1
