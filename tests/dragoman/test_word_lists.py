@@ -32,8 +32,15 @@ def modules() -> list[Path]:
 
 
 def collections(tree: ast.AST) -> Iterator[tuple[int, list[str]]]:
-    """Line and plain words of every literal collection, and of every long string of words that is split."""
+    """Line and plain words of every literal collection but `__all__`, and of every long string of words that is split."""
+    exports = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__"
+    }
     for node in ast.walk(tree):
+        if node in exports:
+            continue
         items: list[ast.expr] = []
         if isinstance(node, ast.List | ast.Tuple | ast.Set):
             items = node.elts
