@@ -1,28 +1,24 @@
 """Activations in the store's order, in blocks of whole features, and the corpus as flat arrays beside them.
 
-A row is packed into two 64-bit numbers that sort as the store's order asks: feature, split, value descending; context,
-position. DuckDB sorts pairs of plain integers several times faster than five columns, within a bound of memory, and what
-comes out is unpacked again.
+The runs of a range of features are put together and each feature and split is sorted by itself, so memory holds one block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-import duckdb
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Float32, Int32, Int64, UInt8, UInt16, UInt32
 
 from .records import SPLITS
-from .streams import streamed
+from .runs import Runs, unpacked
+from .slices import sort_slices
 
 BLOCK_ROWS = 1_000_000
-_KEYS = pa.schema({"first": pa.uint64(), "second": pa.uint64()})
-_BITS = np.uint64(0x7FFFFFFF)
+_S = len(SPLITS)
 
 
 @dataclass(frozen=True)
@@ -37,93 +33,74 @@ class Corpus:
     """Split of each context, as its place in SPLITS."""
     ids: Int32[np.ndarray, " tokens"]
     """Token ids (may be a memory map)."""
+    owner: UInt32[np.ndarray, " tokens"]
+    """Context of each token (may be a memory map)."""
 
     def tokens(self) -> list[int]:
         """Tokens in train, validation and test."""
         lengths = np.diff(self.starts)
-        return [int(lengths[self.split == code].sum()) for code in range(len(SPLITS))]
+        return [int(lengths[self.split == code].sum()) for code in range(_S)]
 
 
 @dataclass(frozen=True)
 class Block:
-    """All activations of some consecutive features, in the store's order."""
+    """All activations of some consecutive features, in the store's order: by feature, split, value descending, token."""
 
-    feature: UInt32[np.ndarray, " rows"]
-    """Global feature id, ascending."""
-    split: UInt8[np.ndarray, " rows"]
-    """Place of the split in SPLITS, ascending within a feature."""
+    first: int
+    """Global id of the first feature."""
+    counts: Int64[np.ndarray, "features 3"]
+    """Rows of each feature in each split."""
+    token: Int64[np.ndarray, " rows"]
+    """Number of the token in the corpus."""
     context: UInt32[np.ndarray, " rows"]
     """Context number."""
-    position: UInt16[np.ndarray, " rows"]
-    """Place in the context."""
     value: Float32[np.ndarray, " rows"]
     """Activation, descending within feature and split."""
 
     def __len__(self) -> int:
-        return len(self.feature)
+        return len(self.token)
+
+    @property
+    def here(self) -> slice:
+        """The features of the block among all."""
+        return slice(self.first, self.first + len(self.counts))
+
+    @cached_property
+    def feature(self) -> UInt32[np.ndarray, " rows"]:
+        """Global feature id, ascending."""
+        ids = np.arange(self.first, self.first + len(self.counts), dtype=np.uint32)
+        return np.repeat(ids, self.counts.sum(axis=1))
+
+    @cached_property
+    def split(self) -> UInt8[np.ndarray, " rows"]:
+        """Place of the split in SPLITS, ascending within a feature."""
+        return np.repeat(np.tile(np.arange(_S, dtype=np.uint8), len(self.counts)), self.counts.ravel())
+
+    def position(self, corpus: Corpus) -> UInt16[np.ndarray, " rows"]:
+        """Place in the context."""
+        place: np.ndarray = self.token - corpus.starts[self.context]
+        return place.astype(np.uint16)
 
 
-def sorted_blocks(
-    shards: Sequence[Path], corpus: Corpus, *, memory_limit: str, threads: int | None, spill: Path, rows: int | None = None
-) -> Iterator[Block]:
-    """The activations of all shards in the store's order, about `rows` at a time, cut only between features.
+def sorted_blocks(keys: list[Path], counts: list[Path], width: int, corpus: Corpus, rows: int | None = None) -> Iterator[Block]:
+    """The activations of all runs in the store's order, about `rows` at a time, cut only between features.
 
-    Raises `ValueError` for a value that is not finite and above 0, or a context or position that is not there.
+    Raises `ValueError` for a token that is not there or not in the split that its row says.
     """
-    with duckdb.connect(config={"memory_limit": memory_limit, "temp_directory": str(spill)}) as connection:
-        if threads is not None:
-            connection.execute(f"SET threads = {int(threads)}")
-        with streamed(connection, "packed", _KEYS, _packed(shards, corpus)):
-            batches = connection.sql("SELECT first, second FROM packed ORDER BY first, second").to_arrow_reader(
-                rows or BLOCK_ROWS
-            )
-            yield from _whole_features(batches, rows or BLOCK_ROWS)
-
-
-def _whole_features(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[Block]:
-    """Sorted batches put together until they hold about `rows` rows of whole features."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        feature = batch.column(0).to_numpy() >> np.uint64(33)
-        cut = int(np.searchsorted(feature, feature[-1]))  # where the last feature begins
-        whole = bool(held) and int(held[-1].column(0)[-1].as_py()) >> 33 != int(feature[0])
-        if sum(map(len, held)) + cut >= rows and (cut or whole):
-            yield _unpacked([*held, batch.slice(0, cut)])
-            held = [batch.slice(cut)]
-        else:
-            held.append(batch)
-    if held:
-        yield _unpacked(held)
-
-
-def _packed(shards: Sequence[Path], corpus: Corpus) -> Iterator[pa.RecordBatch]:
-    """The rows of all shards as pairs of integers, a shard at a time."""
-    lengths = np.diff(corpus.starts)
-    for path in shards:
-        table = pq.read_table(path)
-        if not table.num_rows:
-            continue
-        context, position = table["context"].to_numpy(), table["position"].to_numpy()
-        value = np.ascontiguousarray(table["value"].to_numpy(), np.float32)
-        if not (value > 0).all() or not np.isfinite(value).all():
-            raise ValueError(f"{path} holds an activation that is not a finite number above 0")
-        if int(context.max()) >= len(lengths) or (position >= lengths[context]).any():
-            raise ValueError(f"{path} holds an activation on a token that is not there")
-        first = table["feature"].to_numpy().astype(np.uint64) << np.uint64(33)
-        first |= corpus.split[context].astype(np.uint64) << np.uint64(31)
-        first |= _BITS - value.view(np.uint32)  # the bits of positive floats sort like the floats
-        second = context.astype(np.uint64) << np.uint64(16)
-        second |= position
-        yield pa.record_batch([first, second], schema=_KEYS)
-
-
-def _unpacked(parts: Sequence[pa.RecordBatch]) -> Block:
-    first = np.concatenate([part.column(0).to_numpy() for part in parts])
-    second = np.concatenate([part.column(1).to_numpy() for part in parts])
-    return Block(
-        feature=(first >> np.uint64(33)).astype(np.uint32),
-        split=((first >> np.uint64(31)) & np.uint64(3)).astype(np.uint8),
-        context=(second >> np.uint64(16)).astype(np.uint32),
-        position=second.astype(np.uint16),
-        value=(_BITS - (first & _BITS)).astype(np.uint32).view(np.float32),
-    )
+    runs = Runs(keys, counts, width)
+    ends = np.cumsum(runs.rows)
+    first = 0
+    while first < width:
+        before = int(ends[first - 1]) if first else 0
+        last = max(int(np.searchsorted(ends, before + (rows or BLOCK_ROWS), "right")), first + 1)
+        packed, found = runs.take(last - first)
+        if len(packed):
+            sort_slices(packed, found.ravel())
+            token, value = unpacked(packed)
+            if int(token.max()) >= len(corpus.owner):
+                raise ValueError("a shard holds an activation on a token that is not there")
+            block = Block(first, found, token, corpus.owner[token], value)
+            if not np.array_equal(corpus.split[block.context], block.split):
+                raise ValueError("a shard holds an activation in another split than its document's")
+            yield block
+        first = last

@@ -19,13 +19,10 @@ four times its default, because columns then fill their blocks: 6 bytes an activ
 """
 
 
-def create_features(path: Path, *, memory_limit: str, threads: int | None, spill: Path) -> duckdb.DuckDBPyConnection:
-    """A new features database at `path`, its tables made, set as the connection's default;
-    sorting is bounded by `memory_limit`.
-    """
+def create_features(path: Path, *, memory_limit: str, threads: int | None) -> duckdb.DuckDBPyConnection:
+    """A new features database at `path`, its tables made, set as the connection's default."""
     connection = duckdb.connect()
     connection.execute(f"SET memory_limit = {_quoted(memory_limit)}")
-    connection.execute(f"SET temp_directory = {_quoted(str(spill))}")
     if threads is not None:
         connection.execute(f"SET threads = {int(threads)}")
     connection.execute(f"ATTACH {_quoted(str(path))} AS features (STORAGE_VERSION 'latest', ROW_GROUP_SIZE {ROW_GROUP})")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Bool
 
 from .blocks import Block, Corpus
 from .coactivation import Coactivation
@@ -35,27 +36,27 @@ class Sealing:
         """Rows that came in and rows that went on."""
         self.left_out = build / "left-out.parquet"
         """Active contexts whose rows are left out: feature, split, context."""
-        self._width, self._max_per_feature = width, max_per_feature
+        self.coactivations = pa.table({})
+        """Rows of table `coactivation`, once all rows are read."""
+        self._corpus, self._max_per_feature = corpus, max_per_feature
 
     def rows(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
-        """The rows to store, of schema ROWS; the pass runs as they are read.
-        Raises `ValueError` for a feature that no dictionary has.
-        """
+        """The rows to store, of schema ROWS; the pass runs as they are read, and ends with the table of co-activations."""
         with pq.ParquetWriter(self.left_out, _LEFT_OUT) as left_out:
             for block in blocks:
-                if int(block.feature[-1]) >= self._width:
-                    raise ValueError(f"a shard names feature {block.feature[-1]}, and the dictionaries have {self._width}")
                 self.pairs.add(block, self.statistics.add(block))
+                columns = [block.feature, block.split, block.context, block.position(self._corpus), block.value]
                 self.seen += len(block)
                 if self._max_per_feature is not None:
-                    block = self._sample(block, self._max_per_feature, left_out)
-                self.kept += len(block)
-                yield pa.record_batch([block.feature, block.split, block.context, block.position, block.value], schema=ROWS)
+                    keep = kept_rows(block, self._max_per_feature)
+                    self._leave_out(block, ~keep, left_out)
+                    columns = [column[keep] for column in columns]
+                self.kept += len(columns[0])
+                yield pa.record_batch(columns, schema=ROWS)
+        self.coactivations = self.pairs.table()
 
-    def _sample(self, block: Block, max_per_feature: int, left_out: pq.ParquetWriter) -> Block:
-        keep = kept_rows(block, max_per_feature)
-        self.sampled[block.feature[~keep]] = True
-        rest = np.stack([block.feature, block.split, block.context], axis=1)[~keep]
+    def _leave_out(self, block: Block, out: Bool[np.ndarray, " rows"], left_out: pq.ParquetWriter) -> None:
+        self.sampled[block.feature[out]] = True
+        rest = np.stack([block.feature, block.split, block.context], axis=1)[out]
         feature, split, context = np.unique(rest, axis=0).T
         left_out.write(pa.table([feature, split.astype(np.uint8), context], schema=_LEFT_OUT))
-        return Block(block.feature[keep], block.split[keep], block.context[keep], block.position[keep], block.value[keep])

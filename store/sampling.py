@@ -24,13 +24,12 @@ PEAK_BINS = 10
 
 def kept_rows(block: Block, max_per_feature: int) -> Bool[np.ndarray, " rows"]:
     """Which rows of a block to keep."""
-    group = block.feature.astype(np.int64) * len(SHARES) + block.split
-    keep = np.ones(len(group), bool)
-    bounds = np.concatenate([np.flatnonzero(np.diff(group, prepend=-1)), [len(group)]])
-    for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        allowance = max_per_feature * SHARES[int(block.split[begin])]
-        if end - begin > allowance:
-            keep[begin:end] = _kept_in_group(block.context[begin:end], int(block.feature[begin]), allowance)
+    keep = np.ones(len(block), bool)
+    ends = np.cumsum(block.counts).reshape(block.counts.shape)
+    allowances = max_per_feature * np.array(SHARES)
+    for feature, split in np.argwhere(block.counts > allowances).tolist():
+        here = slice(int(ends[feature, split] - block.counts[feature, split]), int(ends[feature, split]))
+        keep[here] = _kept_in_group(block.context[here], block.first + feature, float(allowances[split]))
     return keep
 
 

@@ -1,7 +1,8 @@
-"""Seal a harvest: Parquet shards in STORE/build become STORE/features.duckdb, and the manifest says that it is done.
+"""Seal a harvest: the shards in STORE/build become STORE/features.duckdb, and the manifest says that it is done.
 
-1. Documents and contexts are copied, activations are sorted by feature, split, value descending, context, position.
-2. One pass over the sorted rows gives statistics, co-activation and, where a limit is set, the sample that is kept.
+1. Documents and contexts are copied; in another thread, activations are sorted by feature, split, value descending, context,
+   position, a block of features at a time.
+2. One pass over the blocks gives statistics, co-activation and, where a limit is set, the sample that is kept.
 3. The finished database is moved into place, the manifest is written, the build folder is deleted.
 
 A kill at any moment leaves either the shards, from which the same call seals again, or a finished store. The caller holds the
@@ -14,6 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .blocks import Corpus, sorted_blocks
@@ -29,9 +32,10 @@ from .disk import disk_errors, sync_folder
 from .manifest import BUILD, FEATURES, Manifest, version, write_manifest
 from .passing import ROWS, Sealing
 from .records import SPLITS, DictionaryInfo, SubjectInfo
-from .streams import streamed
+from .streams import ahead, streamed
 
 _WORK = "features.duckdb.partial"
+_TOKENS = ("ids.bin", "owner.bin")
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def seal(
 
     vocabulary: text of every token id. plan: the resolved configuration of the harvest, kept in the manifest.
     max_per_feature: keep a stratified sample of about so many activations a feature; statistics are exact all the same.
-    memory_limit: for sorting, beyond which it spills to `folder`/build. progress: told each step in words.
+    memory_limit, threads: of DuckDB while it writes. progress: told each step in words.
     Raises `UserError` when the disk is full (nothing is lost), `ValueError` when the shards contradict themselves.
     """
     folder = Path(folder)
@@ -69,16 +73,19 @@ def seal(
     width = sum(dictionary.width for dictionary in dictionaries)
     with interruptible(), disk_errors("sealing the store", folder):
         _clear(build)
-        connection = create_features(build / _WORK, memory_limit=memory_limit, threads=threads, spill=build / "spill")
-        try:
-            progress("reading documents")
+        progress("reading documents")
+        corpus = _read_corpus(build)
+        progress("sorting activations")
+        keys, counts = shards(build, "activations", "keys"), shards(build, "activations", "counts")
+        sealing = Sealing(corpus, width, sum(file.stat().st_size for file in keys) // 8, max_per_feature, build)
+        blocks = sorted_blocks(keys, counts, width, corpus)
+        with (
+            ahead(sealing.rows(blocks), 2) as rows,
+            closing(create_features(build / _WORK, memory_limit=memory_limit, threads=threads)) as connection,
+        ):
             _copy_static(connection, dictionaries, vocabulary, tables or StaticTables())
-            corpus = _copy_corpus(connection, build)
-            progress("sorting activations")
-            found = shards(build, "activations")
-            sealing = Sealing(corpus, width, sum(pq.read_metadata(path).num_rows for path in found), max_per_feature, build)
-            blocks = sorted_blocks(found, corpus, memory_limit=memory_limit, threads=threads, spill=build / "spill")
-            _copy_activations(connection, sealing.rows(blocks))
+            _copy_corpus(connection, build)
+            _copy_activations(connection, rows)
             progress("computing statistics")
             _copy_statistics(connection, sealing, dictionaries)
             manifest = Manifest(
@@ -94,36 +101,26 @@ def seal(
                 max_per_feature=max_per_feature,
                 coactivation_tokens=sealing.pairs.tokens,
             )
-            _insert(
-                connection,
-                "meta",
-                pa.table(
-                    {
-                        "key": ["coactivation_tokens", "max_per_feature"],
-                        "value": [json.dumps(sealing.pairs.tokens), json.dumps(max_per_feature)],
-                    }
-                ),
-            )
+            facts = {"coactivation_tokens": sealing.pairs.tokens, "max_per_feature": max_per_feature}
+            _insert(connection, "meta", pa.table({"key": list(facts), "value": [json.dumps(fact) for fact in facts.values()]}))
             progress("writing the store")
             connection.execute("CHECKPOINT features")
-        finally:
-            connection.close()
         _publish(folder, manifest)
     shutil.rmtree(build, ignore_errors=True)
     return manifest
 
 
-def shards(build: Path, kind: str) -> list[Path]:
-    """The finished shards of one kind (`documents`, `contexts`, `activations`), in order."""
-    return sorted(build.glob(f"{kind}-*.parquet"), key=lambda path: int(path.stem.rpartition("-")[2]))
+def shards(build: Path, kind: str, suffix: str = "parquet") -> list[Path]:
+    """The files of the finished shards of one kind (`documents`, `contexts`, `activations`), in order."""
+    return sorted(build.glob(f"{kind}-*.{suffix}"), key=lambda path: int(path.stem.rpartition("-")[2]))
 
 
 def _clear(build: Path) -> None:
     """Delete what an interrupted seal left."""
     for path in build.glob("*.duckdb*"):
         path.unlink()
-    (build / "ids.bin").unlink(missing_ok=True)
-    shutil.rmtree(build / "spill", ignore_errors=True)
+    for name in _TOKENS:
+        (build / name).unlink(missing_ok=True)
 
 
 def _copy_static(
@@ -143,23 +140,36 @@ def _copy_static(
             _insert(connection, name, table)
 
 
-def _copy_corpus(connection: duckdb.DuckDBPyConnection, build: Path) -> Corpus:
-    """Fill document and context from the shards, and give the corpus as flat arrays, the token ids on disk."""
+def _read_corpus(build: Path) -> Corpus:
+    """The contexts of all shards as flat arrays, what there is for every token on disk."""
+    lengths, documents, splits = [np.empty(0, np.int64)], [np.empty(0, np.int32)], [np.empty(0, np.uint8)]
+    first = 0
+    with (build / _TOKENS[0]).open("wb") as ids, (build / _TOKENS[1]).open("wb") as owners:
+        for path in shards(build, "contexts"):
+            table = pq.read_table(path, columns=["context", "document", "split", "ids"]).combine_chunks()
+            count = len(table)
+            if not np.array_equal(table["context"].to_numpy(), np.arange(first, first + count)):
+                raise ValueError("contexts must be numbered from 0 in the order of their shards")
+            lengths.append(pc.list_value_length(table["ids"]).to_numpy().astype(np.int64))
+            documents.append(table["document"].to_numpy().astype(np.int32))
+            splits.append(pc.index_in(table["split"], pa.array(SPLITS)).to_numpy().astype(np.uint8))
+            ids.write(np.ascontiguousarray(pc.list_flatten(table["ids"]).to_numpy(), np.int32).data)
+            owners.write(np.repeat(np.arange(first, first + count, dtype=np.uint32), lengths[-1]).data)
+            first += count
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    kinds = (np.int32, np.uint32)
+    flat = [np.memmap(build / name, k, "r") if starts[-1] else np.empty(0, k) for name, k in zip(_TOKENS, kinds, strict=True)]
+    return Corpus(starts, np.concatenate(documents), np.concatenate(splits), *flat)
+
+
+def _copy_corpus(connection: duckdb.DuckDBPyConnection, build: Path) -> None:
+    """Fill document and context from the shards."""
     connection.execute(
         f"INSERT INTO document SELECT document, hash, split, source, tokens, text FROM read_parquet({_files(build, 'documents')})"
     )
     connection.execute(
         f"INSERT INTO context SELECT context, document, split, ids, starts, ends FROM read_parquet({_files(build, 'contexts')})"
     )
-    read = connection.execute("SELECT context, document, enum_code(split) AS split, len(ids) AS length FROM context").fetchnumpy()
-    if not np.array_equal(read["context"], np.arange(len(read["context"]))):
-        raise ValueError("contexts must be numbered from 0 in the order of their shards")
-    starts = np.concatenate([[0], np.cumsum(np.asarray(read["length"], np.int64))])
-    with (build / "ids.bin").open("wb") as file:
-        for batch in connection.sql("SELECT ids FROM context").to_arrow_reader(50_000):
-            file.write(np.ascontiguousarray(batch.column(0).flatten().to_numpy(), np.int32).tobytes())
-    ids = np.memmap(build / "ids.bin", np.int32, "r") if starts[-1] else np.empty(0, np.int32)
-    return Corpus(starts, np.asarray(read["document"], np.int32), np.asarray(read["split"], np.uint8), ids)
 
 
 def _copy_activations(connection: duckdb.DuckDBPyConnection, rows: Iterator[pa.RecordBatch]) -> None:
@@ -172,7 +182,7 @@ def _copy_statistics(connection: duckdb.DuckDBPyConnection, sealing: Sealing, di
     """Fill feature, top_token, coactivation and active_context."""
     _insert(connection, "feature", sealing.statistics.feature_table(dictionaries, sealing.sampled))
     _insert(connection, "top_token", sealing.statistics.top_token_table())
-    _insert(connection, "coactivation", sealing.pairs.table())
+    _insert(connection, "coactivation", sealing.coactivations)
     connection.execute(
         f"INSERT INTO active_context SELECT feature, split, context FROM read_parquet({_quoted(sealing.left_out)})"
     )

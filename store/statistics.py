@@ -1,8 +1,8 @@
 """Statistics of every feature, computed from the sorted activation table a block of whole features at a time.
 
-1. Rows are grouped by feature and split; a group's first row is its maximum, because values descend. That gives the threshold.
+1. The first row of a feature and split is its maximum, because values descend. That gives the threshold.
 2. Quantiles are read off at their ranks, the histogram and the top tokens are counted, from train rows only.
-3. Contexts and documents in which the feature fires are counted as distinct keys (feature, context).
+3. Contexts and documents in which the feature fires are counted as distinct numbers among its sorted contexts.
 4. Features without any activation get a row of zeros.
 """
 
@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float32, Integer
+from jaxtyping import Bool, Float32, Int64, Integer, UInt32
 
 from .blocks import Block, Corpus
 from .records import SPLITS, DictionaryInfo
+from .slices import sort_slices, starts, sums
 
 FIRES_ABOVE = 0.2
 """A feature fires above this share of its train maximum."""
@@ -47,55 +48,51 @@ class Statistics:
 
     def add(self, block: Block) -> Bool[np.ndarray, " rows"]:
         """Take in the features of a block; returns which of its rows fire."""
-        first, last = int(block.feature[0]), int(block.feature[-1])
-        here = slice(first, last + 1)
-        local = block.feature.astype(np.int64) - first
-        group = local * _S + block.split
-        counts = np.bincount(group, minlength=(last + 1 - first) * _S)
-        begins = np.concatenate([[0], np.cumsum(counts)])[:-1]
-        self.active[here] = counts.reshape(-1, _S)
-        self.max[here] = np.where(counts > 0, block.value[np.minimum(begins, len(local) - 1)], 0).reshape(-1, _S)
+        here, counts = block.here, block.counts
+        begins = starts(counts.ravel()).reshape(-1, _S)
+        self.active[here] = counts
+        self.max[here] = np.where(counts > 0, block.value[np.minimum(begins, len(block) - 1)], 0)
         self.threshold[here] = thresholds(self.max[here, 0])
-        fires = block.value > self.threshold[here][local]
-        self.firing[here] = np.bincount(group, weights=fires, minlength=len(counts)).astype(np.int64).reshape(-1, _S)
-        self._add_train(block, local, first, begins.reshape(-1, _S)[:, 0])
-        self._add_places(local[fires], block.context[fires], here)
+        fires = block.value > np.repeat(self.threshold[here], counts.sum(axis=1))
+        firing = sums(fires, counts.ravel())
+        self.firing[here] = firing.reshape(-1, _S)
+        self._add_train(block, begins[:, 0])
+        self._add_places(block.context[fires], firing, here)
         return fires
 
-    def _add_train(
-        self, block: Block, local: Integer[np.ndarray, " rows"], first: int, begins: Integer[np.ndarray, " features"]
-    ) -> None:
+    def _add_train(self, block: Block, begins: Integer[np.ndarray, " features"]) -> None:
         """What comes from train rows alone: mean, quantiles, histogram, top tokens."""
-        counts = self.active[first : first + len(begins), 0]
-        train = block.split == 0
-        feature, value = local[train], block.value[train]
-        if not len(feature):
-            return
+        here, counts = block.here, block.counts[:, 0]
         there = np.flatnonzero(counts)
-        self.sum[first : first + len(begins)] = np.bincount(feature, weights=value, minlength=len(begins))
-        bins = np.minimum((value / self.max[first : first + len(begins), 0][feature] * BINS).astype(np.int64), BINS - 1)
-        self.histogram[first : first + len(begins)] = np.bincount(feature * BINS + bins, minlength=len(begins) * BINS).reshape(
-            -1, BINS
-        )
+        if not len(there):
+            return
+        train = block.split == 0
+        value = block.value[train]
+        feature = np.repeat(np.arange(len(counts)), counts)
+        self.sum[here] = np.bincount(feature, weights=value, minlength=len(counts))
+        highest = np.repeat(self.max[here, 0], counts)
+        bins = np.minimum((value / highest * BINS).astype(np.int64), BINS - 1)
+        self.histogram[here] = np.bincount(feature * BINS + bins, minlength=len(counts) * BINS).reshape(-1, BINS)
         place = (counts[there, None] - 1) * (1 - QUANTILES)  # from the top, because values descend
         below = np.floor(place).astype(np.int64)
         upper = block.value[begins[there, None] + below].astype(np.float64)
         lower = block.value[begins[there, None] + np.minimum(below + 1, counts[there, None] - 1)].astype(np.float64)
-        self.quantiles[first + there] = upper + (lower - upper) * (place - below)
-        token = self.corpus.ids[self.corpus.starts[block.context[train]] + block.position[train]]
-        self._top.append(_top_tokens(feature, token, value, first))
+        self.quantiles[block.first + there] = upper + (lower - upper) * (place - below)
+        self._top.append(_top_tokens(counts, self.corpus.ids[block.token[train]], value, block.first))
 
-    def _add_places(self, local: Integer[np.ndarray, " rows"], context: Integer[np.ndarray, " rows"], here: slice) -> None:
-        """Distinct contexts and documents among the firing rows."""
-        n = here.stop - here.start
-        key = np.sort(local * len(self.corpus.split) + context)
-        key = key[np.diff(key, prepend=-1) != 0]
-        local, context = np.divmod(key, len(self.corpus.split))
-        group = local * _S + self.corpus.split[context]
-        self.contexts[here] = np.bincount(group, minlength=n * _S).reshape(-1, _S)
+    def _add_places(
+        self, context: UInt32[np.ndarray, " rows"], firing: Int64[np.ndarray, " features_times_3"], here: slice
+    ) -> None:
+        """Distinct contexts and documents among the firing rows, of which each feature and split has `firing`."""
+        sort_slices(context, firing)
+        begins = starts(firing)[firing > 0]
+        new = np.diff(context, prepend=np.uint32(0)) != 0
+        new[begins] = True
+        self.contexts[here] = sums(new, firing).reshape(-1, _S)
         document = self.corpus.document[context]
-        new = (np.diff(document, prepend=-1) != 0) | (np.diff(local, prepend=-1) != 0)
-        self.documents[here] = np.bincount(group[new], minlength=n * _S).reshape(-1, _S)
+        new = np.diff(document, prepend=-1) != 0
+        new[begins] = True
+        self.documents[here] = sums(new, firing).reshape(-1, _S)
 
     def feature_table(self, dictionaries: Sequence[DictionaryInfo], sampled: Bool[np.ndarray, " features"]) -> pa.Table:
         """The rows of table `feature`, one for every feature of every dictionary."""
@@ -150,29 +147,28 @@ def thresholds(train_max: Float32[np.ndarray, " features"]) -> Float32[np.ndarra
 
 
 def _top_tokens(
-    local: Integer[np.ndarray, " rows"], token: Integer[np.ndarray, " rows"], value: Float32[np.ndarray, " rows"], first: int
+    counts: Int64[np.ndarray, " features"],
+    token: Integer[np.ndarray, " rows"],
+    value: Float32[np.ndarray, " rows"],
+    first: int,
 ) -> dict[str, np.ndarray]:
-    """The top tokens of the features of a block, as columns of table `top_token`.
+    """The top tokens of the features of a block, as columns of table `top_token`; `counts` rows belong to each feature.
 
-    (feature, token, value) is packed into one 64-bit key, because sorting plain integers is many times faster than sorting by
-    columns; the bits of positive floats sort like the floats.
+    A feature's rows are sorted by token and value, packed into one number; the bits of positive floats sort like the floats.
     """
-    vocabulary = int(token.max()) + 1
-    pair = local * vocabulary + token
-    if int(pair.max()) < 2**32:
-        key = np.sort(pair.astype(np.uint64) << np.uint64(32) | value.view(np.uint32).astype(np.uint64))
-        pair, value = (key >> np.uint64(32)).astype(np.int64), key.astype(np.uint32).view(np.float32)
-    else:
-        order = np.lexsort((value, pair))
-        pair, value = pair[order], value[order]
-    begins = np.flatnonzero(np.diff(pair, prepend=-1))
-    counts = np.diff(begins, append=len(pair))
-    means = np.add.reduceat(value.astype(np.float64), begins) / counts
-    enough = counts >= TOP_TOKEN_COUNT
-    local, token = np.divmod(pair[begins[enough]], vocabulary)
-    means, counts = means[enough], counts[enough]
+    key = (token.astype(np.uint64) << np.uint64(32)) | value.view(np.uint32)
+    sort_slices(key, counts)
+    token, value = (key >> np.uint64(32)).astype(np.int64), key.astype(np.uint32).view(np.float32)
+    new = np.diff(token, prepend=-1) != 0
+    new[starts(counts)[counts > 0]] = True
+    begins = np.flatnonzero(new)
+    times = np.diff(begins, append=len(key))
+    enough = times >= TOP_TOKEN_COUNT
+    means = (np.add.reduceat(value.astype(np.float64), begins) / times)[enough]
+    local = np.repeat(np.arange(len(counts)), sums(new, counts))[enough]
+    token, times = token[begins[enough]], times[enough]
     order = np.lexsort((token, -means, local))
-    local, token, means, counts = local[order], token[order], means[order], counts[order]
+    local, token, means, times = local[order], token[order], means[order], times[order]
     rank = np.arange(len(local)) - np.searchsorted(local, local)
     best = rank < TOP_TOKENS
     return {
@@ -180,5 +176,5 @@ def _top_tokens(
         "rank": rank[best].astype(np.uint8),
         "token": token[best].astype(np.uint32),
         "mean_value": means[best],
-        "count": counts[best],
+        "count": times[best],
     }

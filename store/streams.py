@@ -1,12 +1,17 @@
-"""Rows that Python makes while DuckDB reads them."""
+"""Rows that Python makes while DuckDB reads them, and things made ahead of their use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -34,3 +39,47 @@ def _watched(batches: Iterator[pa.RecordBatch], errors: list[BaseException]) -> 
     except (Exception, KeyboardInterrupt) as error:
         errors.append(error)
         raise
+
+
+@contextmanager
+def ahead(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
+    """Iterate over items that another thread makes, at most `depth` ahead of their use; what it raises is raised here.
+
+    Leaving the block early stops the thread after the item that it is making.
+    """
+    made: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(depth)
+    left = threading.Event()
+
+    def put(kind: str, what: T | BaseException | None) -> None:
+        while not left.is_set():
+            with suppress(queue.Full):
+                made.put((kind, what), timeout=0.1)
+                return
+
+    def make() -> None:
+        try:
+            for item in items:
+                put("item", item)
+                if left.is_set():
+                    return
+            put("end", None)
+        except BaseException as error:  # raised again in the thread that reads
+            put("error", error)
+
+    def read() -> Iterator[T]:
+        while True:
+            kind, what = made.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                assert isinstance(what, BaseException)
+                raise what
+            yield what  # type: ignore[misc]
+
+    thread = threading.Thread(target=make, name="ahead", daemon=True)
+    thread.start()
+    try:
+        yield read()
+    finally:
+        left.set()
+        thread.join()

@@ -1,13 +1,14 @@
 """Harvest: text through a subject and its dictionaries into a store, in one streaming pass.
 
 1. The configuration is resolved and hashed; an unfinished harvest with the same hash goes on, any other is refused.
-2. Documents are read in order and collected into shards of a fixed number of tokens, so that the shards, and the batches inside
-   them, depend on the input alone. Finished shards are skipped.
+2. Documents are read in order, by another thread, and collected into shards of a fixed number of tokens, so that the shards, and
+   the batches inside them, depend on the input alone. Finished shards are skipped.
 3. A shard's windows run through the model up to the last hook point needed; what the dictionaries find is written to disk.
 4. The tables that are made once per dictionary follow (linear logit effects, decoder neighbours).
 5. The store is sealed.
 
-Memory holds one shard of tokens, one batch of activations and about a million rows on their way to disk, whatever the corpus.
+Memory holds three shards of tokens, a few batches of activations and about a million rows on their way to disk, whatever the
+corpus.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +32,7 @@ from dragoman.store.features import Store
 from dragoman.store.locking import write_lock
 from dragoman.store.records import SPLITS, DictionaryInfo
 from dragoman.store.seal import StaticTables, seal
+from dragoman.store.streams import ahead
 
 from .dictionaries import Dictionary, load_all
 from .documents import Corpus
@@ -39,7 +43,7 @@ from .neighbours import neighbours
 from .progress import Progress
 from .projection import Projection, project
 from .scale import with_scales
-from .shards import Fit, Rest, ShardWriter, finished, open_plan
+from .shards import Fit, Rest, Shard, ShardWriter, finished, open_plan
 from .subject import Subject
 from .windows import TokenizedDocument, cut, tokenized
 
@@ -140,12 +144,16 @@ def _fill(
     projection = project(subject, config, forward)
     _check_space(store_path, projection)
     with Progress(show, projection, sum(rest.tokens for rest in done)) as bar:
-        for documents in _shards(subject, config, done):
-            windows = cut(documents, config.window)
-            first = done[-1].next_context if done else 0
-            with ShardWriter(build, len(done)) as writer:
-                fits = forward.run(windows, first, writer, bar.advance)
-                done.append(writer.finish(documents, windows, first, fits))
+        with ahead(_shards(subject, config, done), 1) as shards, closing(forward.run(shards)) as found:
+            for shard, batches in groupby(found, lambda batch: batch.shard):
+                with ShardWriter(build, shard, forward.width) as writer:
+                    fits: dict[str, Fit] = {}
+                    for batch in batches:
+                        for columns in batch.activations:
+                            writer.add(*columns)
+                        fits |= {name: fits.get(name, Fit()) + fit for name, fit in batch.fits.items()}
+                        bar.advance(batch.tokens)
+                    done.append(writer.finish(fits))
         if config.text.cleaned:
             log.warning(
                 "%d documents held NUL bytes, lone surrogates or bytes that are not UTF-8; U+FFFD stands for them.",
@@ -171,23 +179,29 @@ def _fill(
         parts["seal"] = time.perf_counter() - start
 
 
-def _shards(subject: Subject, config: HarvestConfig, done: Sequence[Rest]) -> Iterator[list[TokenizedDocument]]:
-    """The documents of each shard that is not done."""
+def _shards(subject: Subject, config: HarvestConfig, done: Sequence[Rest]) -> Iterator[Shard]:
+    """The shards that are not done."""
     special = np.array(sorted(subject.special_ids(config.include_special)), np.int32)
-    skip = done[-1].next_document if done else 0
-    total, held = sum(rest.tokens for rest in done), 0
-    shard: list[TokenizedDocument] = []
-    for document in tokenized(subject, config.text, special, skip):
+    number, context, total = len(done), done[-1].next_context if done else 0, sum(rest.tokens for rest in done)
+    documents: list[TokenizedDocument] = []
+    held = 0
+
+    def shard() -> Shard:
+        nonlocal documents, held, number, context
+        made = Shard(number, documents, cut(documents, config.window), context, total - held)
+        documents, held, number, context = [], 0, number + 1, context + len(made.windows.owner)
+        return made
+
+    for document in tokenized(subject, config.text, special, done[-1].next_document if done else 0):
         if config.limit_tokens is not None and total >= config.limit_tokens:
             break
-        shard.append(document)
+        documents.append(document)
         count = len(document.tokens.ids)
         total, held = total + count, held + count
         if held >= config.shard_tokens:
-            yield shard
-            shard, held = [], 0
-    if shard:
-        yield shard
+            yield shard()
+    if documents:
+        yield shard()
 
 
 # Checks and facts

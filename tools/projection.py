@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-import torch
 
 from .forward import ForwardPass
 from .harvest_config import HarvestConfig
-from .source import padded
 from .subject import Subject
 from .windows import cut, tokenized
 
@@ -18,7 +16,7 @@ _DOCUMENTS = 64
 """Documents looked at."""
 _WINDOWS = 16
 """Windows run through the model."""
-_STORED, _BUILDING, _TOKEN = 7, 14, 20
+_STORED, _BUILDING, _TOKEN = 7, 9, 20
 """Bytes of an activation in the sealed store and in the shards, and of a token with its text."""
 
 
@@ -59,11 +57,10 @@ class Projection:
         )
 
 
-@torch.inference_mode()
 def project(subject: Subject, config: HarvestConfig, forward: ForwardPass) -> Projection:
     """Look at the first documents: tokens a byte, and activations a token."""
     special = np.array(sorted(subject.special_ids(config.include_special)), np.int32)
-    documents = list(islice(tokenized(subject, config.text, special), _DOCUMENTS))
+    documents = list(islice(tokenized(subject, config.text, special, at_a_time=1 << 14), _DOCUMENTS))
     read = sum(len(d.text.encode("utf-8", "replace")) for d in documents)
     found = sum(len(d.tokens.ids) for d in documents)
     size = config.text.bytes
@@ -76,14 +73,9 @@ def project(subject: Subject, config: HarvestConfig, forward: ForwardPass) -> Pr
         tokens = min(tokens or config.limit_tokens, config.limit_tokens)
     windows = cut(documents, config.window)
     which = np.arange(min(_WINDOWS, len(windows.owner)))
-    batch = padded(windows.rows(which), forward.bos)
-    active = 0
-    if len(batch.flat):
-        inputs = forward.capture(batch.ids, batch.flat)
-        active = sum(len(forward.encode(d, inputs[d.facts.hook_in]).value) for d in forward.dictionaries)
+    per_token = forward.activations_a_token(windows.rows(which))
     cap = config.max_per_feature
-    features = sum(d.width for d in forward.dictionaries)
-    return Projection(tokens, active / max(len(batch.flat), 1), None if cap is None else cap * features)
+    return Projection(tokens, per_token, None if cap is None else cap * forward.width)
 
 
 def _size(size: float) -> str:

@@ -1,6 +1,7 @@
 """The harvest's progress on disk: numbered shards of documents, each finished by its rest file.
 
-A shard is `documents-N.parquet`, `contexts-N.parquet`, `activations-N.parquet` and `rest-N.json` in the store's build folder.
+A shard is `documents-N.parquet`, `contexts-N.parquet`, `activations-N.keys`, `activations-N.counts` (see `store/runs.py`) and
+`rest-N.json` in the store's build folder.
 Each is written under another name and renamed; the rest file comes last and says where the next shard begins. What a killed
 process left behind is overwritten.
 """
@@ -10,28 +11,48 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import UInt8
 
 from dragoman.store.errors import UserError
+from dragoman.store.records import SPLITS
+from dragoman.store.runs import RunWriter
 
 from .windows import TokenizedDocument, Windows
 
-ROW_GROUP = 1 << 20
-"""Activations in memory before they are written."""
+_LAYOUT = 2
+"""Goes up when the files of a shard change."""
+_FILES = ("activations.keys", "activations.counts", "documents.parquet", "contexts.parquet")
 
-_ACTIVATIONS = pa.schema(
-    [
-        pa.field("feature", pa.uint32(), nullable=False),
-        pa.field("context", pa.uint32(), nullable=False),
-        pa.field("position", pa.uint16(), nullable=False),
-        pa.field("value", pa.float32(), nullable=False),
-    ]
-)
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """Some documents, read and cut, to be run through the model."""
+
+    number: int
+    """From 0."""
+    documents: Sequence[TokenizedDocument]
+    """The documents."""
+    windows: Windows
+    """What they were cut into."""
+    first_context: int
+    """Number of the first window in the store."""
+    first_token: int
+    """Number of the first token in the store."""
+
+    @cached_property
+    def splits(self) -> UInt8[np.ndarray, " windows"]:
+        """Split of each window, as its place in SPLITS."""
+        return np.repeat(
+            np.array([SPLITS.index(d.split) for d in self.documents], np.uint8),
+            np.bincount(self.windows.owner, minlength=len(self.documents)),
+        )
 
 
 @dataclass
@@ -85,56 +106,44 @@ class Rest:
 class ShardWriter:
     """Writes one shard; use it as a context, then call `finish`."""
 
-    def __init__(self, build: Path, number: int) -> None:
-        self.build, self.number = build, number
-        self.activations = 0
-        self._waiting: list[pa.RecordBatch] = []
-        self._rows = 0
-        self._writer = pq.ParquetWriter(self._partial("activations"), _ACTIVATIONS, compression="lz4", use_dictionary=False)
+    def __init__(self, build: Path, shard: Shard, width: int) -> None:
+        """width: features of all dictionaries together."""
+        self.build, self.shard = build, shard
+        keys, counts, self._documents, self._contexts = self._partial
+        self._runs = RunWriter(keys, counts, width)
+        self.add = self._runs.add
 
     def __enter__(self) -> ShardWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._writer.close()
+        self._runs.close()
 
-    def add(self, feature: np.ndarray, context: np.ndarray, position: np.ndarray, value: np.ndarray) -> None:
-        """Add activations: uint32, uint32, uint16 and float32, all (n,)."""
-        columns = [pa.array(feature), pa.array(context), pa.array(position), pa.array(value)]
-        self._waiting.append(pa.record_batch(columns, schema=_ACTIVATIONS))
-        self._rows += len(feature)
-        self.activations += len(feature)
-        if self._rows >= ROW_GROUP:
-            self._flush()
-
-    def finish(self, documents: Sequence[TokenizedDocument], windows: Windows, first_context: int, fits: dict[str, Fit]) -> Rest:
+    def finish(self, fits: dict[str, Fit]) -> Rest:
         """Write the other files and put everything in place."""
-        self._flush()
-        self._writer.close()
-        pq.write_table(_documents(documents), self._partial("documents"), compression="zstd")
-        pq.write_table(_contexts(documents, windows, first_context), self._partial("contexts"), compression="zstd")
-        splits = [d.split for d in documents]
+        shard = self.shard
+        self._runs.close()
+        pq.write_table(_documents(shard.documents), self._documents, compression="lz4")
+        pq.write_table(_contexts(shard), self._contexts, compression="lz4")
+        splits = [d.split for d in shard.documents]
         rest = Rest(
-            shard=self.number,
-            next_document=documents[-1].number + 1,
-            next_context=first_context + len(windows.owner),
-            tokens=len(windows.ids),
-            activations=self.activations,
-            documents={split: splits.count(split) for split in ("train", "validation", "test")},
+            shard=shard.number,
+            next_document=shard.documents[-1].number + 1,
+            next_context=shard.first_context + len(shard.windows.owner),
+            tokens=len(shard.windows.ids),
+            activations=self._runs.rows,
+            documents={split: splits.count(split) for split in SPLITS},
             fits=fits,
         )
-        for kind in ("activations", "documents", "contexts"):
-            self._partial(kind).replace(self.build / f"{kind}-{self.number:05}.parquet")
-        _write_json(_rest_file(self.build, self.number), asdict(rest))
+        for partial, name in zip(self._partial, _FILES, strict=True):
+            kind, suffix = name.split(".")
+            partial.replace(self.build / f"{kind}-{shard.number:05}.{suffix}")
+        _write_json(_rest_file(self.build, shard.number), asdict(rest))
         return rest
 
-    def _flush(self) -> None:
-        if self._waiting:
-            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=ROW_GROUP * 2)
-            self._waiting, self._rows = [], 0
-
-    def _partial(self, kind: str) -> Path:
-        return self.build / f"{kind}-{self.number:05}.partial"
+    @property
+    def _partial(self) -> list[Path]:
+        return [self.build / f"{name}-{self.shard.number:05}.partial" for name in _FILES]
 
 
 def finished(build: Path) -> list[Rest]:
@@ -150,11 +159,13 @@ def open_plan(build: Path, digest: str, config: dict[str, object], command: str)
     """Write the plan of a new harvest, or check that a begun one has the same.
 
     Raises:
-        UserError: another harvest was begun here.
+        UserError: another harvest was begun here, or by another version.
     """
     file = build / "plan.json"
     if file.exists():
         begun = json.loads(file.read_text())
+        if begun.get("layout") != _LAYOUT:
+            raise UserError(f"{build.parent} holds an unfinished harvest of another version of Dragoman: delete the folder.")
         if begun["hash"] != digest:
             old, new = begun["config"], json.loads(json.dumps(config))
             changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
@@ -164,7 +175,7 @@ def open_plan(build: Path, digest: str, config: dict[str, object], command: str)
             )
         return
     build.mkdir(parents=True, exist_ok=True)
-    _write_json(file, {"hash": digest, "config": config, "command": command})
+    _write_json(file, {"hash": digest, "layout": _LAYOUT, "config": config, "command": command})
 
 
 def _rest_file(build: Path, number: int) -> Path:
@@ -190,7 +201,8 @@ def _documents(documents: Sequence[TokenizedDocument]) -> pa.Table:
     )
 
 
-def _contexts(documents: Sequence[TokenizedDocument], windows: Windows, first_context: int) -> pa.Table:
+def _contexts(shard: Shard) -> pa.Table:
+    documents, windows, first_context = shard.documents, shard.windows, shard.first_context
     offsets = pa.array(windows.bounds.astype(np.int32))
 
     def lists(values: np.ndarray) -> pa.ListArray:

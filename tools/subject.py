@@ -7,6 +7,7 @@ computes the LM head. What each hook point means in which family is said in `hoo
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -262,7 +263,6 @@ class Subject:
 
     # Reading activations
 
-    @torch.inference_mode()
     def capture(
         self, ids: Int[Tensor, "batch position"], hook_points: Sequence[str | HookPoint], stop: bool = True
     ) -> dict[str, Float[Tensor, "batch position width"]]:
@@ -274,8 +274,21 @@ class Subject:
             hook_points: names or HookPoints.
             stop: end the forward pass once everything has been captured.
         """
-        with self.packed():
-            return self._captured(hook_points, stop, input_ids=ids.to(self.device))
+        with self.reading(hook_points, stop) as read:
+            return read(ids)
+
+    @contextlib.contextmanager
+    def reading(
+        self, hook_points: Sequence[str | HookPoint], stop: bool = True
+    ) -> Iterator[Callable[[Int[Tensor, "batch position"]], dict[str, Float[Tensor, "batch position width"]]]]:
+        """Inside, a function that does what `capture` does, for many batches; several threads may call it at a time."""
+        with self.packed(), self._hooked(hook_points, stop) as run:
+
+            @torch.inference_mode()
+            def read(ids: Tensor) -> dict[str, Tensor]:
+                return run(input_ids=ids.to(self.device))
+
+            yield read
 
     def embed(self, ids: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position d_model"]:
         """The token embeddings as the first block is given them, before positions are added in the families that add them."""
@@ -285,27 +298,40 @@ class Subject:
         self, embeddings: Float[Tensor, "batch position d_model"], hook_points: Sequence[str | HookPoint]
     ) -> dict[str, Float[Tensor, "batch position width"]]:
         """As `capture`, from embeddings (see `embed`) instead of ids, so that gradients can flow to them."""
-        with torch.inference_mode(False), torch.enable_grad():
-            return self._captured(hook_points, True, inputs_embeds=embeddings)
+        with torch.inference_mode(False), torch.enable_grad(), self._hooked(hook_points, True) as run:
+            return run(inputs_embeds=embeddings)
 
-    def _captured(self, hook_points: Sequence[str | HookPoint], stop: bool, **inputs: Tensor) -> dict[str, Tensor]:
-        captured: dict[HookPoint, Tensor] = {}
+    @contextlib.contextmanager
+    def _hooked(self, hook_points: Sequence[str | HookPoint], stop: bool) -> Iterator[Callable[..., dict[str, Tensor]]]:
+        """Inside, a function that runs the model on its keyword arguments and returns what passed the hook points."""
         names = {str(name): self.check(name) for name in hook_points}
         wanted = set(names.values())
+        own = threading.local()
 
         def keep(point: HookPoint, tensor: Tensor) -> None:
-            captured[point] = tensor
-            if stop and len(captured) == len(wanted):
+            held: dict[HookPoint, Tensor] | None = getattr(own, "captured", None)
+            if held is None:  # this forward pass is another thread's, or somebody else's
+                return
+            held[point] = tensor
+            if stop and len(held) == len(wanted):
                 raise _Stop
+
+        def run(**inputs: Tensor) -> dict[str, Tensor]:
+            captured: dict[HookPoint, Tensor] = {}
+            own.captured = captured
+            try:
+                with contextlib.suppress(_Stop):
+                    self.decoder(**inputs, use_cache=False)
+            finally:
+                own.captured = None
+            return {name: captured[point] for name, point in names.items()}
 
         handles = [self._hook(point, keep) for point in wanted]
         try:
-            with contextlib.suppress(_Stop):
-                self.decoder(**inputs, use_cache=False)
+            yield run
         finally:
             for handle in handles:
                 handle.remove()
-        return {name: captured[point] for name, point in names.items()}
 
     @torch.inference_mode()
     def logits(

@@ -57,8 +57,10 @@ class Windows:
         return [self.ids[self.bounds[i] : self.bounds[i + 1]] for i in which]
 
 
-def tokenized(subject: Subject, corpus: Corpus, special: np.ndarray, skip: int = 0) -> Iterator[TokenizedDocument]:
-    """Documents with their tokens; the first `skip` are only counted."""
+def tokenized(
+    subject: Subject, corpus: Corpus, special: np.ndarray, skip: int = 0, at_a_time: int = 1 << 18
+) -> Iterator[TokenizedDocument]:
+    """Documents with their tokens; the first `skip` are only counted. Tokenized are so many characters at a time."""
     waiting: list[tuple[int, str, str]] = []
     size = 0
 
@@ -72,7 +74,7 @@ def tokenized(subject: Subject, corpus: Corpus, special: np.ndarray, skip: int =
             continue
         waiting.append((number, document.text, document.source))
         size += len(document.text)
-        if size > 1 << 18:
+        if size > at_a_time:
             yield from convert()
             waiting, size = [], 0
     yield from convert()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -24,10 +24,10 @@ from dragoman.store.locking import write_lock
 from dragoman.store.view import TrainView
 from dragoman.tools.induction import Fit
 from dragoman.tools.patterns import Pattern, learn_usage
+from tests.support.soak import FULL, record, table
 from tests.support.synthetic import make_store
 
 ROOT = Path(__file__).parents[2]
-FULL = os.environ.get("DRAGOMAN_SOAK") == "full"
 
 
 class Scripted:
@@ -124,23 +124,42 @@ def test_a_failed_label_is_unscored_and_its_controls_are_scored(path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.soak
-def test_killed_at_random_moments_the_ledger_equals_an_undisturbed_one(path: Path, tmp_path: Path) -> None:
-    """kill -9 during `label` and `score`; the same commands finish; every row equals that of a run nobody disturbed."""
-    make_store(tmp_path / "calm", documents=200).close()
-    moments = random.Random(1)
-    for command, few in (("label", 1), ("score", 1)):
-        assert subprocess.run(_command(command, tmp_path / "calm"), cwd=ROOT, capture_output=True).returncode == 0
-        whole = len(ledger_rows(tmp_path / "calm")[command])
-        for done in sorted(moments.sample(range(whole // 2), 10 if FULL else few)):
-            process = subprocess.Popen(_command(command, path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            while process.poll() is None and _count(path, command) <= done:
-                time.sleep(0.005)
-            time.sleep(moments.uniform(0, 0.01))
-            process.kill()
-            process.wait()
-        assert 0 < _count(path, command) < whole, "the kills came too late to show anything"
-        assert subprocess.run(_command(command, path), cwd=ROOT, capture_output=True).returncode == 0
-    assert ledger_rows(path) == ledger_rows(tmp_path / "calm")
+@pytest.mark.parametrize("command", ["label", "score"])
+def test_killed_at_random_moments_the_ledger_equals_an_undisturbed_one(command: str, path: Path, tmp_path: Path) -> None:
+    """kill -9, then the same command: every row equals that of a run nobody disturbed."""
+    if command == "score":
+        assert _run("label", path) == 0
+    shutil.copytree(path, tmp_path / "calm")
+    assert _run(command, tmp_path / "calm") == 0
+    expected = ledger_rows(tmp_path / "calm")
+    whole = len(expected[command])
+    seed = random.SystemRandom().randrange(2**32)
+    moments = random.Random(seed)
+    kills = 10 if FULL else 1
+    rows: list[tuple[object, ...]] = []
+    while len(rows) < kills:
+        low, high = len(rows) * whole // kills, (len(rows) + 1) * whole // kills
+        store = tmp_path / f"killed-{len(rows)}"
+        shutil.rmtree(store, ignore_errors=True)
+        shutil.copytree(path, store)
+        begun, target = time.monotonic(), moments.randrange(low, high)
+        process = subprocess.Popen(_command(command, store), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and _count(store, command) < target:
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.02))
+        process.kill()
+        after = time.monotonic() - begun
+        if process.wait() == 0:
+            continue  # it had ended before
+        left = _count(store, command)
+        assert _run(command, store) == 0
+        equal = ledger_rows(store) == expected
+        rows.append((len(rows) + 1, f"{after:.2f}", f"{left} of {whole} rows", "yes" if equal else "**no**"))
+    text = table(("kill", "after, s", "what it left", "equal"), rows) + f"\n\nMoments from seed {seed}."
+    print(text)
+    if FULL:
+        record(command, text)
+    assert all(row[-1] == "yes" for row in rows)
 
 
 def _count(path: Path, table: str) -> int:
@@ -149,6 +168,10 @@ def _count(path: Path, table: str) -> int:
         return len(ledger_rows(path)[table])
     except sqlite3.OperationalError:
         return 0
+
+
+def _run(command: str, path: Path) -> int:
+    return subprocess.run(_command(command, path), cwd=ROOT, capture_output=True).returncode
 
 
 def _command(command: str, path: Path) -> list[str]:

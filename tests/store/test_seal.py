@@ -15,15 +15,13 @@ from typing import Any
 
 import duckdb
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from dragoman.store.features import Store
 from dragoman.store.records import SPLITS
 from dragoman.store.seal import seal
 from tests.support.bulk import seal_bulk, write_bulk
-from tests.support.synthetic import WORDS, Rows, dictionary, make_rows, seal_shards, subject, write_shards
+from tests.support.synthetic import WORDS, Rows, dictionary, make_rows, seal_shards, subject, write_run, write_shards
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,22 +59,24 @@ def test_the_store_does_not_depend_on_shards_or_on_the_order_of_rows(tmp_path: P
         assert store.digest() != Store.open(tmp_path / "a").digest()
 
 
-def test_sorting_spills_to_disk_within_its_memory(tmp_path: Path) -> None:
+def test_millions_of_rows_in_little_memory(tmp_path: Path) -> None:
     rows = Rows([], [], [])
     base = make_rows(documents=60)
     rows.documents, rows.contexts = base.documents, base.contexts
     write_shards(tmp_path, rows, shards=1)
     generator = np.random.default_rng(0)
     n = 3_000_000
-    table = pa.table(
-        {
-            "feature": generator.integers(0, 24, n).astype(np.uint32),
-            "context": generator.integers(0, 180, n).astype(np.uint32),
-            "position": generator.integers(0, 16, n).astype(np.uint16),
-            "value": generator.exponential(1.0, n).astype(np.float32) + np.float32(0.01),
-        }
+    splits = np.array([SPLITS.index(entry["split"]) for entry in rows.contexts], np.uint8)
+    token = generator.integers(0, 180 * 16, n)
+    write_run(
+        tmp_path / "build",
+        0,
+        24,
+        feature=generator.integers(0, 24, n).astype(np.uint32),
+        split=splits[token // 16],
+        token=token,
+        value=generator.exponential(1.0, n).astype(np.float32) + np.float32(0.01),
     )
-    pq.write_table(table, tmp_path / "build" / "activations-00000.parquet")
     seal_shards(tmp_path, memory_limit="64MB", threads=1)
     with Store.open(tmp_path) as store:
         assert store.manifest.activations == n
@@ -146,11 +146,11 @@ def test_several_dictionaries_share_a_store(tmp_path: Path) -> None:
 def test_contradictory_shards_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     rows = make_rows(documents=40)
     rows.activations[-1] |= change
-    write_shards(tmp_path, rows)
     with pytest.raises(ValueError, match=message):
+        write_shards(tmp_path, rows)
         seal_shards(tmp_path)
     assert not (tmp_path / "manifest.json").exists()
-    assert sorted((tmp_path / "build").glob("activations-*.parquet")), "the shards are kept"
+    assert sorted((tmp_path / "build").glob("activations-*.keys")), "the shards are kept"
 
 
 SEAL = """
@@ -212,9 +212,8 @@ def test_a_full_disk_is_said_in_one_sentence_and_loses_nothing(tmp_path: Path) -
 
 def test_leftovers_in_the_build_folder_do_no_harm(tmp_path: Path) -> None:
     write_shards(tmp_path, make_rows(documents=40))
-    for name in ("features.duckdb.partial", "features.duckdb.partial.wal", "ids.bin", "left-out.parquet"):
+    for name in ("features.duckdb.partial", "features.duckdb.partial.wal", "ids.bin", "owner.bin", "left-out.parquet"):
         (tmp_path / "build" / name).write_bytes(os.urandom(100))
-    (tmp_path / "build" / "spill").mkdir()
     seal_shards(tmp_path)
     assert not (tmp_path / "build").exists()
     with Store.open(tmp_path) as store:

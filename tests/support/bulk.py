@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dragoman.store.manifest import Manifest
+from dragoman.store.records import SPLITS
 from dragoman.store.seal import seal
 from dragoman.store.splits import document_hash, split_of
-from tests.support.synthetic import dictionary, subject
+from tests.support.synthetic import dictionary, subject, write_run
 
 WINDOW = 128
 WINDOWS = 3
@@ -36,20 +37,22 @@ def write_bulk(path: Path, *, activations: int, features: int, active: int, seed
     written = 0
     for shard, first in enumerate(range(0, contexts, step)):
         here = np.arange(first, min(first + step, contexts), dtype=np.uint32)
-        _write_text(build, shard, here, random)
+        splits = _write_text(build, shard, here, random)
         rank = np.searchsorted(popularity, random.random((len(here) * WINDOW, active)) * popularity[-1])
         rank = np.sort(rank.clip(0, features - 1), axis=1)
         new = np.diff(rank, axis=1, prepend=-1) != 0  # a token activates a feature once
         token, place = np.nonzero(new)
         feature = names[rank[token, place]]
         value = (scale[feature] * np.exp(random.normal(0, 0.7, len(feature)))).astype(np.float32)
-        table = {
-            "feature": feature,
-            "context": here[token // WINDOW],
-            "position": (token % WINDOW).astype(np.uint16),
-            "value": value,
-        }
-        pq.write_table(pa.table(table), build / f"activations-{shard:05d}.parquet", compression="none", use_dictionary=False)
+        write_run(
+            build,
+            shard,
+            features,
+            feature=feature,
+            split=splits[token // WINDOW],
+            token=first * WINDOW + token,
+            value=value,
+        )
         written += len(feature)
     return written
 
@@ -60,8 +63,11 @@ def seal_bulk(path: Path, features: int, **sealing: Any) -> Manifest:
     return seal(path, subject=subject(), dictionaries=[dictionary(features)], vocabulary=words, plan={"text": "bulk"}, **sealing)
 
 
-def _write_text(build: Path, shard: int, contexts: np.ndarray, random: np.random.Generator) -> None:
-    """The documents and contexts of a shard; a document's text is its tokens in hexadecimal, four characters each."""
+def _write_text(build: Path, shard: int, contexts: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The documents and contexts of a shard; a document's text is its tokens in hexadecimal, four characters each.
+
+    Returns the split of each context as its place in SPLITS.
+    """
     ids = random.integers(0, VOCABULARY, (len(contexts), WINDOW)).astype(np.int32)
     documents, texts, at = contexts // WINDOWS, [], []
     bounds = np.flatnonzero(np.diff(documents, prepend=-1))
@@ -96,3 +102,4 @@ def _write_text(build: Path, shard: int, contexts: np.ndarray, random: np.random
         "ends": lists(starts + 4),
     }
     pq.write_table(pa.table(columns), build / f"contexts-{shard:05d}.parquet")
+    return np.repeat(np.array([SPLITS.index(split) for split in splits], np.uint8), counts)

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from dragoman.store.features import Store
 from dragoman.store.locking import write_lock
-from dragoman.store.records import DictionaryInfo, SubjectInfo
+from dragoman.store.records import SPLITS, DictionaryInfo, SubjectInfo
+from dragoman.store.runs import RunWriter
 from dragoman.store.seal import StaticTables, seal
 from dragoman.store.splits import document_hash, split_of
 
@@ -59,7 +60,7 @@ def make_store(path: Path, **options: Any) -> Store:
     features = options.get("features", 24)
     rows = make_rows(**options)
     with write_lock(path):
-        write_shards(path, rows)
+        write_shards(path, rows, features=features)
         seal_shards(path, features, **sealing)
     return Store.open(path)
 
@@ -118,7 +119,7 @@ def _activations(
     ]
 
 
-def write_shards(path: Path, rows: Rows, shards: int = 3) -> None:
+def write_shards(path: Path, rows: Rows, shards: int = 3, features: int = 24) -> None:
     """Write rows as a harvest would."""
     build = path / "build"
     build.mkdir(parents=True, exist_ok=True)
@@ -143,9 +144,6 @@ def write_shards(path: Path, rows: Rows, shards: int = 3) -> None:
                 "ends": pa.list_(pa.int32()),
             }
         ),
-        "activations": pa.schema(
-            {"feature": pa.uint32(), "context": pa.uint32(), "position": pa.uint16(), "value": pa.float32()}
-        ),
     }
     for kind, schema in schemas.items():
         entries = getattr(rows, kind)
@@ -153,6 +151,28 @@ def write_shards(path: Path, rows: Rows, shards: int = 3) -> None:
         for number, first in enumerate(range(0, max(len(entries), 1), step)):
             table = pa.Table.from_pylist(entries[first : first + step], schema)
             pq.write_table(table, build / f"{kind}-{number:05d}.parquet")
+    starts = np.cumsum([0, *(len(entry["ids"]) for entry in rows.contexts)])
+    splits = [SPLITS.index(entry["split"]) for entry in rows.contexts]
+    step = max(1, -(-len(rows.activations) // shards))
+    for number, first in enumerate(range(0, max(len(rows.activations), 1), step)):
+        here = rows.activations[first : first + step]
+        context = np.array([entry["context"] for entry in here], np.int64)
+        write_run(
+            build,
+            number,
+            features,
+            feature=np.array([entry["feature"] for entry in here], np.uint32),
+            split=np.array(splits, np.uint8)[context],
+            token=starts[context] + np.array([entry["position"] for entry in here], np.int64),
+            value=np.array([entry["value"] for entry in here], np.float32),
+        )
+
+
+def write_run(build: Path, number: int, features: int, **columns: np.ndarray) -> None:
+    """Write the activations of one shard."""
+    writer = RunWriter(build / f"activations-{number:05d}.keys", build / f"activations-{number:05d}.counts", features)
+    writer.add(**columns)
+    writer.close()
 
 
 def seal_shards(path: Path, features: int = 24, **sealing: Any) -> None:

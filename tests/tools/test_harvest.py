@@ -162,8 +162,8 @@ def test_an_interrupted_harvest_goes_on(settings: dict[str, Any], tmp_path: Path
         Store.open(tmp_path / "s")
     with pytest.raises(UserError, match="another window"):
         harvest(tmp_path / "s", **{**settings, "window": 21})
-    (tmp_path / "s" / "build" / "activations-00002.partial").write_bytes(b"left behind")
-    (tmp_path / "s" / "build" / "activations-00002.parquet").write_bytes(b"left behind")
+    (tmp_path / "s" / "build" / "activations.keys-00002.partial").write_bytes(b"left behind")
+    (tmp_path / "s" / "build" / "activations-00002.keys").write_bytes(b"left behind")
     harvest(tmp_path / "s", **settings)
     assert rows(tmp_path / "s") == rows(tmp_path / "whole")
     assert not (tmp_path / "s" / "build").exists()
