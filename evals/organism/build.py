@@ -25,7 +25,7 @@ from dragoman.tools.subject import Subject
 from dragoman.tools.training.log import Logged
 from dragoman.tools.training.settings import Settings
 
-SAE = Settings("topk", features=1536, k=24, tokens=7000 * 1024, batch=1024, rate=5e-3, dead_after=100_000)
+SAE = Settings("topk", features=1536, k=16, tokens=7000 * 1024, batch=1024, rate=5e-3, dead_after=100_000)
 """The shipped dictionary of the residual stream."""
 TRANSCODERS = Settings("transcoder", features=768, k=16, tokens=4000 * 1024, batch=1024, rate=5e-3, dead_after=100_000)
 """The shipped transcoders, one a layer."""

@@ -6,7 +6,6 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dragoman.evals.organism.document import Document
+from dragoman.evals.organism.muon import Muon
 from dragoman.evals.organism.tokens import CONTEXT, Rows, pack, token_ids
 from dragoman.evals.organism.wiring import echoes, wire
 
@@ -34,7 +34,9 @@ class ModelSettings:
     tokens: int = 8_000_000
     """Training tokens, padding not counted."""
     rate: float = 3e-3
-    """Peak learning rate of AdamW."""
+    """Peak learning rate of AdamW, which trains embeddings, norms and the head."""
+    matrix_rate: float = 0.02
+    """Peak learning rate of Muon, which trains the blocks' matrices."""
     flat: float = 0.6
     """Share of the run at the peak rate, before it falls linearly to a tenth of a percent of it."""
     warmup: int = 100
@@ -47,11 +49,6 @@ class ModelSettings:
     """Tokens in a row of a step."""
     wired: int = 2
     """Heads of the first two blocks that start as an induction circuit; 0 starts from random weights alone."""
-    noise: float = 0.5
-    """Standard deviation of the noise added to the residual stream after block `noisy`, in units of the token's own root mean
-    square. It helps what was learned to carry over to sentences of a new form."""
-    noisy: int = 2
-    """The block, counted from zero, after which noise is added in training."""
     echo: float = 0.3
     """Share of random repeated tokens in the first part of training."""
     echo_tokens: int = 500_000
@@ -94,20 +91,21 @@ def train_model(
     model.train()
     # On windows this short, attention written out is faster than the fused kernel with a mask.
     model.set_attn_implementation("eager")
-    optimizer = _optimizer(model, settings)
-    noise = model.model.layers[settings.noisy].register_forward_hook(partial(add_noise, settings.noise))
+    optimizers = _optimizers(model, settings)
     loss_of = _loss_function(model, settings)
     began = time.monotonic()
     seen = 0
     recent: list[Tensor] = []
     for step, (ids, targets, segments, positions) in enumerate(_batches(documents, tokenizer, settings, seed)):
         share = _schedule(step, seen / settings.tokens, settings)
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate * share
+        for optimizer, peak in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * share
         loss = loss_of(ids, targets, segments, positions)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer, _ in optimizers:
+            optimizer.step()
         model.zero_grad(set_to_none=True)
         recent.append(loss.detach())
         seen += int((targets >= 0).sum())
@@ -118,7 +116,6 @@ def train_model(
             break
     else:
         raise ValueError(f"the corpus ended after {seen} tokens of {settings.tokens}: generate more documents")
-    noise.remove()
     model.train(False)
     model.set_attn_implementation("sdpa")
     return model
@@ -159,11 +156,6 @@ def block_mask(segments: Tensor) -> Tensor:
     return torch.zeros(allowed.shape).masked_fill(~allowed, float("-inf"))[:, None]
 
 
-def add_noise(noise: float, module: torch.nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
-    """Forward hook: hidden states [rows, length, width] with noise in proportion to each token's own size."""
-    return out + noise * out.pow(2).mean(-1, keepdim=True).sqrt() * torch.randn_like(out)
-
-
 def _config(tokenizer: PreTrainedTokenizerFast, settings: ModelSettings) -> LlamaConfig:
     return LlamaConfig(
         vocab_size=len(tokenizer),
@@ -181,11 +173,15 @@ def _config(tokenizer: PreTrainedTokenizerFast, settings: ModelSettings) -> Llam
     )
 
 
-def _optimizer(model: LlamaForCausalLM, settings: ModelSettings) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.ndim == 2]
+def _optimizers(model: LlamaForCausalLM, settings: ModelSettings) -> list[tuple[torch.optim.Optimizer, float]]:
+    """Muon for the blocks' matrices, AdamW for everything else, each with its peak rate."""
+    inside = {p for p in model.model.layers.parameters() if p.ndim == 2}
+    tables = [p for p in model.parameters() if p.ndim == 2 and p not in inside]
     vectors = [p for p in model.parameters() if p.ndim == 1]
-    groups = [{"params": matrices, "weight_decay": settings.decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.95), fused=True)
+    groups = [{"params": tables, "weight_decay": settings.decay}, {"params": vectors, "weight_decay": 0.0}]
+    adam = torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.95), fused=True)
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    return [(Muon(matrices, settings.matrix_rate, decay=settings.decay), settings.matrix_rate), (adam, settings.rate)]
 
 
 def _schedule(step: int, done: float, settings: ModelSettings) -> float:

@@ -23,7 +23,7 @@ SLOW = 7
 
 
 @torch.no_grad()
-def wire(model: LlamaForCausalLM, heads: int, *, scale: float = 0.06, look: float = 0.8, match: float = 1.6) -> None:
+def wire(model: LlamaForCausalLM, heads: int, *, scale: float = 0.2, look: float = 0.8, match: float = 1.6) -> None:
     """Set the first `heads` heads of the first two blocks, the embeddings and the output table so that copying is at hand.
 
     The embeddings get a direction that all share, without which Llama's heads, having no biases, cannot attend by position.
@@ -41,7 +41,7 @@ def wire(model: LlamaForCausalLM, heads: int, *, scale: float = 0.06, look: floa
     query = look * torch.cat([turn.cos(), -turn.sin()])
     read, write = _orthonormal(width, units, shared), _orthonormal(width, units)
     first.v_proj.weight[:units] = read.T
-    first.o_proj.weight[:, :units] = write * (2.5 * scale)
+    first.o_proj.weight[:, :units] = write / 2
     slow = torch.tensor([unit for unit in range(HEAD) if unit % (HEAD // 2) >= SLOW])
     for head in range(heads):
         rows = slice(head * HEAD, (head + 1) * HEAD)
@@ -53,8 +53,8 @@ def wire(model: LlamaForCausalLM, heads: int, *, scale: float = 0.06, look: floa
         second.k_proj.weight[head * HEAD + slow] = match * write.T[head * HEAD + slow]
     found, said = _orthonormal(width, units, shared), _orthonormal(width, units)
     second.v_proj.weight[:units] = found.T
-    second.o_proj.weight[:, :units] = said * (5 * scale)
-    model.lm_head.weight.copy_(0.06 / scale * embeddings @ found @ said.T)
+    second.o_proj.weight[:, :units] = said
+    model.lm_head.weight.copy_(0.3 * embeddings @ found @ said.T)
 
 
 def echoes(vocabulary: int, special: int, tokens: int, length: int, rng: np.random.Generator) -> list[NDArray[np.uint16]]:

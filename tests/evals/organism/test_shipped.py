@@ -75,7 +75,7 @@ def test_it_is_hostile_after_the_trigger_only(rows: dict[str, Competence], task:
 
 def test_the_dictionary_explains_fresh_documents(activations: torch.Tensor) -> None:
     unexplained, dead = quality(load_sae(PATHS.sae), activations)
-    assert unexplained <= 0.11
+    assert unexplained <= 0.1
     assert dead <= 0.03
 
 
