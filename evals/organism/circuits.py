@@ -210,20 +210,15 @@ class _Half:
     def add(
         self, task: str, names: Sequence[str], edits: Callable[[Sequence[str]], Sequence[Edit]], count: int
     ) -> tuple[str, ...]:
-        """At most `count` units, each the best addition to those before it."""
+        """`count` units, each the best addition to those before it."""
         chosen: list[str] = []
-        best = 0.0
         while len(chosen) < count:
             scores = {}
             for name in names:
                 if name not in chosen:
                     task_lost, control_lost = self.lost(task, edits([*chosen, name]))
                     scores[name] = task_lost - _PRICE * control_lost
-            name = max(scores, key=lambda n: scores[n])
-            if scores[name] <= best:
-                break
-            best = scores[name]
-            chosen.append(name)
+            chosen.append(max(scores, key=lambda name: scores[name]))
         return tuple(chosen)
 
     def choose(self, task: str, names: Sequence[str], edits: Callable[[str], Sequence[Edit]], count: int) -> tuple[str, ...]:
