@@ -19,6 +19,9 @@ def search_inputs(
     ] = False,
     length: Annotated[int, typer.Option(help="Most tokens of a text.", min=1)] = 12,
     budget: Annotated[int, typer.Option(help="Texts to run; a gradient counts as three.", min=1)] = 4000,
+    fluency: Annotated[
+        float, typer.Option(help="What a nat of unlikelihood a token costs, in train maxima; 0.05 to 0.2 for readable texts.")
+    ] = 0.0,
     top: Annotated[int, typer.Option(help="Texts shown.", min=1, max=100)] = 5,
     seed: Seed = 0,
     model: Model = None,
@@ -35,7 +38,7 @@ def search_inputs(
 
         dragoman search-inputs S 88
 
-        dragoman search-inputs S 88 --from-nothing --method gradient --length 4
+        dragoman search-inputs S 88 --from-nothing --method gradient --fluency 0.05
     """
     from dragoman.tools.probe import Probe
     from dragoman.tools.search import search_inputs as run
@@ -46,7 +49,7 @@ def search_inputs(
 
     with Workbench.open(store, model, dictionary or (), device) as bench:
         probe = Probe.of(bench, feature)
-        found = run(probe, method, from_nothing, length, budget, seed, top)  # type: ignore[arg-type]
+        found = run(probe, method, from_nothing, length, budget, seed, top, fluency)  # type: ignore[arg-type]
         if json:
             as_json(asdict(found))
             return

@@ -12,6 +12,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,8 @@ from dragoman.tools.workbench import Workbench
 FULL = os.environ.get("DRAGOMAN_BENCH") == "full"
 DOCUMENTS = 1500 if FULL else 200
 REPEATS = 15 if FULL else 3
-FEATURES, LENGTHS, SEEDS = (3, (4, 8), range(4)) if FULL else (3, (4,), range(2))
-BUDGET = 3000
+FEATURES, LENGTHS, FLUENCIES, SEEDS = (3, (4, 10), (0.0, 0.05), range(4)) if FULL else (1, (4,), (0.05,), range(3))
+BUDGET = 4000
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "experiments.md"
 
 INTRODUCTION = f"""# Experiments on features, measured
@@ -107,36 +108,39 @@ def test_a_search_from_nothing_finds_the_trigger(bench: Workbench, page: list[st
     others = [carrier.format(phrase=phrase) for carrier in carriers for phrase in NEAR_MISSES]
     chosen = sorted(contrast(bench, notices, others, n=50).rows, key=lambda row: -row.strength)[:FEATURES]
     lines = [
-        "| Feature | Peak after the trigger | after near misses | Tokens | Found | Forwards to it, median | Best text, seed 0 |",
-        "|---|---|---|---|---|---|---|",
+        "| Feature | Peak after the trigger | after near misses | Tokens | Fluency | Found | Forwards | Best text, seed 0 |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     found_at_all = 0
-    for row in chosen:
-        for length in LENGTHS:
-            runs = [
-                search_inputs(
-                    Probe.of(bench, row.feature), "gradient", from_nothing=True, length=length, budget=BUDGET, seed=seed
-                )
-                for seed in SEEDS
-            ]
-            hits = [any(TRIGGER in found.text for found in run.found) for run in runs]
-            found_at_all += sum(hits)
-            when = [
-                next(h.forwards for h in run.history if TRIGGER in h.text)
-                for run in runs
-                if any(TRIGGER in h.text for h in run.history)
-            ]
-            shown = runs[0].found[0].text.replace("|", "\\|").replace("`", "'")
-            lines.append(
-                f"| {row.feature} | {row.peak_a:.1f} | {row.peak_b:.1f} | {length} | {sum(hits)} of {len(runs)} | "
-                f"{statistics.median(when) if when else '-'} | `{shown}` {runs[0].found[0].value:.1f} |"
+    for row, fluency, length in product(chosen, FLUENCIES, LENGTHS):
+        runs = [
+            search_inputs(
+                Probe.of(bench, row.feature),
+                "gradient",
+                from_nothing=True,
+                length=length,
+                budget=BUDGET,
+                seed=seed,
+                fluency=fluency,
             )
+            for seed in SEEDS
+        ]
+        hits = sum(any(TRIGGER in found.text for found in run.found) for run in runs)
+        found_at_all += hits
+        held = [[entry.forwards for entry in run.history if TRIGGER in entry.text] for run in runs]
+        when = [forwards[0] for forwards in held if forwards]
+        shown = runs[0].found[0].text.replace("|", "\\|").replace("`", "'").replace("\n", "↵")
+        lines.append(
+            f"| {row.feature} | {row.peak_a:.1f} | {row.peak_b:.1f} | {length} | {fluency} | {hits} of {len(runs)} | "
+            f"{statistics.median(when) if when else '-'} | `{shown}` {runs[0].found[0].value:.1f} |"
+        )
     page += [
         "\n## Search from nothing\n",
         f"A search by gradients that begins with random tokens and never sees the corpus, {BUDGET:,} forwards, for the features "
         f"whose peaks differ most between carrier sentences with the trigger ('{TRIGGER}') and with near misses. *Found*: runs "
-        "(seeds) in which one of the five best texts holds the trigger, word for word. *Forwards to it*: until the best text so "
-        "far held it, in the runs in which it ever did.\n",
+        "(seeds) in which one of the five best texts holds the trigger, word for word. *Forwards*: until the best text so "
+        "far held it, median over the runs in which it ever did. *Fluency*: what a nat of unlikelihood a token costs, in train "
+        "maxima of the feature; at 0 the search looks for the strongest text, however odd.\n",
         *lines,
     ]
     assert found_at_all > 0, "the trigger is found for one of the features that answer to it most"

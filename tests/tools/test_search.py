@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dragoman.store.errors import UserError
 from dragoman.tools.probe import Probe
 from dragoman.tools.search import search_inputs
 from dragoman.tools.search.candidates import Candidate, Pool
+from dragoman.tools.search.fluency import log_probability
 from dragoman.tools.search.gradient import gains
 from dragoman.tools.subject import Subject
 from dragoman.tools.workbench import Workbench
@@ -115,6 +117,33 @@ def test_the_estimate_is_the_derivative(bench: Workbench) -> None:
         assert float(estimate[place, column]) == pytest.approx(slope, rel=2e-2, abs=2e-3)
 
 
+def test_log_probabilities_are_the_models_own(bench: Workbench) -> None:
+    probe = Probe.of(bench, "sae/2")
+    rows = [probe.prompt(text).ids for text in ("the cat sat on", "42", "a Red ball and the dog ran")]
+    for row, got in zip(rows, log_probability(probe, rows), strict=True):
+        ids = [*([1] if bench.prepend_bos else []), *row]
+        with torch.inference_mode():
+            table = torch.log_softmax(bench.subject.model(torch.tensor([ids])).logits[0].double(), -1)
+        own = [float(table[at - 1, ids[at]]) for at in range(1, len(ids))]
+        assert got == pytest.approx(sum(own) / len(row), abs=1e-4)
+
+
+def test_fluency_trades_strength_for_likelihood(bench: Workbench) -> None:
+    """On the same budget, a search in which fluency counts finds likelier texts, and better ones by the measure it is given."""
+    price = 3.0
+    probe = Probe.of(bench, "sae/2")
+    odd, fluent = (
+        search_inputs(probe, "gradient", from_nothing=True, length=6, budget=1200, fluency=fluency) for fluency in (0.0, price)
+    )
+    likelihood = [log_probability(probe, [found.ids for found in result.found]) for result in (odd, fluent)]
+    scores = [
+        [found.value + price * probe.maximum * float(own) for found, own in zip(result.found, means, strict=True)]
+        for result, means in zip((odd, fluent), likelihood, strict=True)
+    ]
+    assert max(scores[1]) >= max(scores[0]) and likelihood[1].mean() > likelihood[0].mean()
+    assert scores[1][0] == pytest.approx(max(scores[1]), abs=1e-3) and "fluent" in fluent.method
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -123,6 +152,8 @@ def test_the_estimate_is_the_derivative(bench: Workbench) -> None:
         ({"length": 21}, "allow 1 to 20"),
         ({"budget": 0}, "at least 1 forward"),
         ({"n": 0}, "at least 1 text"),
+        ({"fluency": -1.0}, "0 or more"),
+        ({"fluency": float("nan")}, "0 or more"),
     ],
 )
 def test_bad_input(bench: Workbench, arguments: dict[str, Any], says: str) -> None:

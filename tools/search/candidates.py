@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,15 +11,20 @@ from dragoman.store.errors import UserError
 from dragoman.tools.probe import Probe
 
 Ids = tuple[int, ...]
+Likelihood = Callable[[Probe, Sequence[Ids]], np.ndarray]
+SILENT = -1e9
+"""Score of a text on which the feature is silent."""
 
 
 class Candidate(NamedTuple):
     """A token sequence and how strongly it fires the feature; the larger, the better."""
 
-    value: float
-    """The largest activation on it."""
+    score: float
+    """What is compared first: the activation, less what the text's unlikelihood costs; very low where it is silent."""
     pre: float
     """The pre-activation there; where the feature is silent, the largest one."""
+    value: float
+    """The largest activation."""
     ids: Ids
     """The tokens up to the one at which this is."""
 
@@ -27,13 +32,16 @@ class Candidate(NamedTuple):
 class Pool:
     """Runs token sequences and remembers them; one feature's search."""
 
-    def __init__(self, probe: Probe, length: int) -> None:
+    def __init__(self, probe: Probe, length: int, fluency: float = 0.0, likelihood: Likelihood | None = None) -> None:
         """
         Args:
             probe: the feature.
             length: most tokens of a candidate.
+            fluency: what a nat of unlikelihood a token costs, in train maxima of the feature.
+            likelihood: gives the mean log-probability of each row's tokens; needed where fluency counts.
         """
-        self.probe, self.length = probe, length
+        self.probe, self.length, self.fluency = probe, length, fluency
+        self.likelihood = likelihood
         self.seen: dict[Ids, Candidate] = {}
         special = probe.subject.special_ids()
         words = probe.subject.vocabulary[: int(probe.subject.text_config.vocab_size)]
@@ -56,11 +64,16 @@ class Pool:
     def run(self, rows: Sequence[Ids]) -> list[Candidate]:
         """Judge rows, in shared batches; each is cut after the token at which the feature is strongest."""
         values, pres = self.probe.both(rows)
+        places = [int((v if v.max() > 0 else p).argmax()) for v, p in zip(values, pres, strict=True)]
+        cut = [ids[: at + 1] for ids, at in zip(rows, places, strict=True)]
+        likelihood = self.likelihood(self.probe, cut) if self.likelihood and self.fluency else np.zeros(len(rows))
+        cost = self.fluency * (self.probe.maximum or 1.0)
         judged = []
-        for ids, value, pre in zip(rows, values, pres, strict=True):
-            at = int(value.argmax()) if value.max() > 0 else int(pre.argmax())
-            candidate = Candidate(float(value[at]), float(pre[at]), ids[: at + 1])
-            self.seen[ids] = self.seen[candidate.ids] = candidate
+        for n, at in enumerate(places):
+            value = float(values[n][at])
+            score = value + cost * float(likelihood[n]) if value > 0 else SILENT
+            candidate = Candidate(score, float(pres[n][at]), value, cut[n])
+            self.seen[rows[n]] = self.seen[cut[n]] = candidate
             judged.append(candidate)
         return judged
 

@@ -1,8 +1,9 @@
 """The search: propose, run, keep the best; start again where nothing has got better for a while.
 
 A candidate is a text of at most `length` tokens, cut after the token at which the feature is strongest. Those on which it is
-active are compared by its activation, the others by its pre-activation, so that there is a way up also for a feature that never
-fires. Only texts that the tokenizer leads back to the same tokens count. Everything follows from the seed.
+active are compared by its activation (less what their unlikelihood costs, where fluency counts), the others by its
+pre-activation, so that there is a way up also for a feature that never fires. Only texts that the tokenizer leads back to the
+same tokens count. Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dragoman.tools.prompt import Prompt
 
 from .candidates import Candidate, Ids, Pool, best
 from .evolution import fragments, offspring
+from .fluency import likely, log_probability
 from .gradient import substitutions
 
 Method = Literal["evolution", "gradient", "both"]
@@ -58,7 +60,7 @@ class Round:
     """How far the search had got."""
 
     forwards: int
-    """Sequences run so far; a gradient counts as three."""
+    """Sequences run so far; a gradient counts as three, asking for a text's likelihood as one more."""
     value: float
     """The best activation so far."""
     pre_activation: float
@@ -123,6 +125,7 @@ def search_inputs(
     budget: int = 4000,
     seed: int = 0,
     n: int = 5,
+    fluency: float = 0.0,
 ) -> SearchResult:
     """Search for the texts that fire a feature hardest.
 
@@ -134,6 +137,8 @@ def search_inputs(
         budget: sequences to run; a gradient counts as three.
         seed: of everything drawn at random.
         n: texts returned.
+        fluency: what each nat of a token's unlikelihood costs, in train maxima of the feature (mean over the tokens). 0 looks for
+            the strongest text, however odd; 0.05 to 0.2 for strong ones that the model could have read.
 
     Raises:
         UserError: an argument makes no sense, or gradients are asked of a dictionary that has no pre-activations.
@@ -143,19 +148,23 @@ def search_inputs(
     longest = min(probe.window, probe.subject.max_positions - int(probe.prepend_bos))
     if not 1 <= length <= longest:
         raise UserError(f"A text of {length} tokens cannot be searched for: the store's windows allow 1 to {longest}.")
+    if not 0 <= fluency < 100:
+        raise UserError(f"Fluency is a price of 0 or more, for example 0.1, not {fluency}.")
     if budget < 1 or n < 1:
         raise UserError("A search needs a budget of at least 1 forward and returns at least 1 text.")
     if not from_nothing and probe.bench is None:
         raise UserError("There is no corpus to take fragments from: open a store, or search from nothing.")
-    search = _Search(probe, method, from_nothing, length, budget, seed)
+    search = _Search(probe, method, from_nothing, length, budget, seed, fluency)
     search.run()
     return search.result(n)
 
 
 class _Search:
-    def __init__(self, probe: Probe, method: Method, from_nothing: bool, length: int, budget: int, seed: int) -> None:
+    def __init__(
+        self, probe: Probe, method: Method, from_nothing: bool, length: int, budget: int, seed: int, fluency: float
+    ) -> None:
         self.probe, self.method, self.from_nothing, self.seed = probe, method, from_nothing, seed
-        self.pool = Pool(probe, length)
+        self.pool = Pool(probe, length, fluency, log_probability)
         self.generator = np.random.default_rng([seed, probe.index])
         self.first, self.budget = probe.forwards, budget
         self.starts = 0
@@ -187,7 +196,7 @@ class _Search:
             core = minimal_set(self.probe, prompt, len(prompt) - 1, above=max(self.probe.threshold, found[0].value / 2)).text
         return SearchResult(
             feature=self.probe.key,
-            method=f"{self.method}, {'from random tokens' if self.from_nothing else 'from fragments of the train split'}",
+            method=self._said(),
             seed=self.seed,
             forwards=self.spent,
             starts=self.starts,
@@ -197,6 +206,10 @@ class _Search:
             maximum=self.probe.maximum,
             history=tuple(self.history),
         )
+
+    def _said(self) -> str:
+        start = "random tokens" if self.from_nothing else "fragments of the train split"
+        return f"{self.method}{', fluent' if self.pool.fluency else ''}, from {start}"
 
     def _fresh(self, n: int) -> list[Ids]:
         return self.pool.random(self.generator, n) if self.from_nothing else fragments(self.pool, self.generator, n)
@@ -208,6 +221,8 @@ class _Search:
             picked = [0, *self.generator.integers(0, len(population), _PARENTS - 1).tolist()]
             parents = [population[i] for i in dict.fromkeys(picked)]
             rows += substitutions(self.pool, parents, self.generator, share)
+        if self.pool.fluency:
+            rows += likely(self.pool, population, self.generator, share)
         if self.method != "gradient":
             rows += offspring(self.pool, population, fresh, self.generator, share)
         return rows
@@ -222,8 +237,8 @@ class _Search:
         top = self.kept[0] if self.kept else None
         self.kept = best([*self.kept, *judged], 4 * POPULATION)
         if top is None or self.kept[0] > top:
-            value, pre, ids = self.kept[0]
-            self.history.append(Round(self.spent, value, pre, Prompt.from_ids(self.probe.subject, ids).text))
+            now = self.kept[0]
+            self.history.append(Round(self.spent, now.value, now.pre, Prompt.from_ids(self.probe.subject, now.ids).text))
         return judged
 
     def _different(self, n: int) -> list[Candidate]:
