@@ -1,0 +1,1 @@
+"""All traffic with language models, of judges and of agents."""
