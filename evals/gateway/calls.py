@@ -75,7 +75,7 @@ class Reply:
     logprobs: tuple[tuple[TokenChance, ...], ...] | None
     """For the first reply, at each of its tokens the alternatives, the likeliest first; None where the server gave none."""
     prompt_logprobs: tuple[Mapping[str, float], ...] | None
-    """At each token of the prompt the log-probabilities of the alternatives by their text (empty at the first); None if not asked."""
+    """At each token of the prompt, log-probabilities of alternatives by their text (empty at the first); None if not asked."""
     prompt_tokens: int
     """Tokens of the prompt, those read from the server's cache included."""
     cached_tokens: int

@@ -111,7 +111,7 @@ class Reader(Protocol):
         ...
 
     async def choose(self, claim: str, task: Literal["passage", "continuations"], options: Sequence[str], step: Step) -> Chosen:
-        """Which option belongs to the claim: the passage a feature so described fires on, or the continuations it was made to cause."""
+        """Which option belongs to the claim: the passage on which such a feature fires, or the continuations that it caused."""
         ...
 
     async def write(self, claim: str, fires: bool, n: int, step: Step) -> Written:
