@@ -36,6 +36,17 @@ class Marked(NamedTuple):
     highlights: tuple[int, ...]
     """Positions of the highlighted tokens, ascending."""
 
+    def shown(self, before: str = "<<", after: str = ">>") -> str:
+        """The text with every run of highlighted tokens between marks."""
+        on = [False] * (len(self.passage.strings) + 2)
+        for position in self.highlights:
+            on[position + 1] = True
+        pieces = [
+            (before if on[i] and not on[i - 1] else "") + string + (after if on[i] and not on[i + 1] else "")
+            for i, string in enumerate(self.passage.strings, 1)
+        ]
+        return "".join(pieces)
+
 
 class Answer(NamedTuple):
     """One prediction."""

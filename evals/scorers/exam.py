@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from dragoman.evals.judge.reader import Passage
 from dragoman.store.tokens import TokenTable
 
 from .sample import Rows, Sample
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A feature that is easily taken for the examined one."""
+
+    feature: int
+    """Global id."""
+    fires: Int[NDArray[np.int64], " firing"]
+    """Tokens of the split on which it fires, ascending."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +42,12 @@ class Exam:
     """Its largest activation on train: what a prediction of 1 means."""
     dense: bool
     """It fires in more than half of all contexts: detection is unscored."""
-    neighbours: tuple[tuple[int, Rows], ...]
-    """Its nearest live features by decoder cosine, the nearest first, each with the contexts of the split in which it fires."""
+    neighbours: tuple[Neighbour, ...]
+    """Its nearest live features by decoder cosine, the nearest first."""
     seed: int
     """Of every draw and bootstrap."""
+    unknown: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    """In a store that keeps a sample only: contexts in which it is active but which are not kept. They are not silent."""
 
     def passage(self, row: int) -> Passage:
         """A context as the strings and ids of its tokens."""
