@@ -27,6 +27,13 @@ class Message(NamedTuple):
     """What is said."""
 
 
+class Unanswered(Exception):
+    """One call has no answer, and asking again would not help; the message is the reason, without a full stop.
+
+    For example a refusal, a prompt that is too long, or a reply that cannot be read. Other calls may go on.
+    """
+
+
 @dataclass(frozen=True)
 class Request:
     """One call: either `messages` of a chat, or a raw `prompt` to be continued."""
@@ -53,6 +60,8 @@ class Request:
     """The reply must be one of these (vLLM's structured outputs)."""
     stop: tuple[str, ...] = ()
     """Texts that end the reply."""
+    keep: tuple[str, ...] | None = None
+    """Tokens whose log-probabilities are wanted of the prompt; others are not kept (the ledger stays small). None keeps all."""
 
 
 class TokenChance(NamedTuple):
@@ -75,7 +84,8 @@ class Reply:
     logprobs: tuple[tuple[TokenChance, ...], ...] | None
     """For the first reply, at each of its tokens the alternatives, the likeliest first; None where the server gave none."""
     prompt_logprobs: tuple[Mapping[str, float], ...] | None
-    """At each token of the prompt, log-probabilities of alternatives by their text (empty at the first); None if not asked."""
+    """At each token of the prompt, log-probabilities by the token's text: the prompt's own token first, then the alternatives
+    (those in `keep`); empty at the first token. None if not asked."""
     prompt_tokens: int
     """Tokens of the prompt, those read from the server's cache included."""
     cached_tokens: int
