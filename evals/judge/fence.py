@@ -1,0 +1,104 @@
+"""Untrusted text made fit for a prompt: it cannot close its fence, pose as a chat's control token or forge marks.
+
+Corpus text and labels may hold anything, also a `</text>` followed by orders. Only what would act as a delimiter is changed, by a
+look-alike that a reader still recognises; everything else stays as it is, because a feature may fire on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .reader import Marked
+
+BEFORE = 3
+"""Tokens shown before a run of marked ones."""
+AFTER = 2
+"""Tokens shown after it."""
+WORD = 4
+"""So many tokens more, at most, where an excerpt would begin inside of a word."""
+GAP = " … "
+"""Stands for what is left out between two excerpts."""
+
+_TAGS = "claim|text|marked|tokens"
+_CONTROLS = "s|bos|eos|pad|unk|mask|start_of_turn|end_of_turn|start_of_image|think|tool_call|tool_response"
+_DELIMITER = re.compile(rf"<(?=\s*/?\s*(?:{_TAGS}|{_CONTROLS})\s*>|[|｜]|<SYS>>|</SYS>>)|\[(?=/?INST\])", re.IGNORECASE)
+_LOOKALIKE = {"<": "‹", "[": "⟦"}
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_ESCAPED = re.compile(r"\\(?:u([0-9a-f]{6})|(.))", re.DOTALL)
+_EMPTY = "\\-"
+_OPEN, _CLOSE = "\x02", "\x03"
+
+
+def fenced(text: str) -> str:
+    """The text without anything that acts as a delimiter in a prompt or in a chat template."""
+    return _DELIMITER.sub(lambda match: _LOOKALIKE[match.group()], text)
+
+
+def excerpt(marked: Marked) -> str:
+    """The marked tokens between << and >>, with a few tokens around them.
+
+    Neighbouring marked tokens share one pair of marks, and excerpts that meet are one. An excerpt that occurs twice in the text is
+    widened until there is one place only. All stands on one line, line breaks escaped. A text's own << and >> become look-alikes.
+    """
+    strings, runs = marked.passage.strings, _runs(marked.highlights)
+    windows: list[tuple[int, int]] = []
+    for first, end in runs:
+        start, stop = _window(strings, first, end)
+        while windows and start <= windows[-1][1]:
+            before = windows.pop()
+            start, stop = min(start, before[0]), max(stop, before[1])
+        windows.append((start, stop))
+    opens, ends = {first for first, _ in runs}, {end - 1 for _, end in runs}
+    pieces = ["".join(_marked(strings[i], i in opens, i in ends) for i in range(*window)).strip(" ") for window in windows]
+    plain = fenced(GAP.join(pieces)).replace("<<", "‹‹").replace(">>", "››")
+    return fenced(plain.replace(_OPEN, "<<").replace(_CLOSE, ">>"))  # again, for a tag that a mark completes
+
+
+def line(token: str) -> str:
+    """A token as part of one line, reversibly: line breaks, tabs and what cannot be printed are escaped as in program text.
+
+    A token that contributes no text is written as a backslash and a hyphen.
+    """
+    if not token:
+        return _EMPTY
+    return "".join(_ESCAPES.get(c) or (c if c.isprintable() else f"\\u{ord(c):06x}") for c in token)
+
+
+def unline(text: str) -> str:
+    """The token that `line` wrote."""
+    plain = {"n": "\n", "t": "\t", "r": "\r", "-": "", "\\": "\\"}
+    return _ESCAPED.sub(lambda m: chr(int(m[1], 16)) if m[1] else plain[m[2]], text)
+
+
+def _runs(highlights: Sequence[int]) -> list[tuple[int, int]]:
+    """First position of each run of neighbouring positions, and the one after its last."""
+    runs: list[tuple[int, int]] = []
+    for at in sorted(set(highlights)):
+        if runs and runs[-1][1] == at:
+            runs[-1] = (runs[-1][0], at + 1)
+        else:
+            runs.append((at, at + 1))
+    return runs
+
+
+def _window(strings: Sequence[str], first: int, end: int) -> tuple[int, int]:
+    """Tokens around a run, so many that their text occurs once only."""
+    text, width = "".join(strings), 1
+    while True:
+        start, stop = max(0, first - BEFORE * width), min(len(strings), end + AFTER * width)
+        while start > 0 and first - start < BEFORE * width + WORD and not strings[start][:1].isspace():
+            start -= 1
+        shown = "".join(strings[start:stop])
+        if text.find(shown, text.find(shown) + 1) < 0 or stop - start == len(strings):
+            return start, stop
+        width += 1
+
+
+def _marked(text: str, opens: bool, ends: bool) -> str:
+    """The token's text with marks inside of its outer spaces; line breaks and what cannot be printed are escaped."""
+    text = "".join(c if c == "\\" else line(c) for c in text)
+    if opens:
+        core = text.lstrip(" ")
+        text = text[: len(text) - len(core)] + _OPEN + core
+    return text + _CLOSE if ends else text
