@@ -38,7 +38,7 @@ def fenced(text: str) -> str:
 def excerpt(marked: Marked) -> str:
     """The marked tokens between << and >>, with a few tokens around them.
 
-    Neighbouring marked tokens share one pair of marks, and excerpts that meet are one. An excerpt that occurs twice in the text is
+    Neighbouring marked tokens share one pair of marks, and excerpts that meet are one. One that occurs twice in the text is
     widened until there is one place only. All stands on one line, line breaks escaped. A text's own << and >> become look-alikes.
     """
     strings, runs = marked.passage.strings, _runs(marked.highlights)
