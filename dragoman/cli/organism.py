@@ -18,17 +18,17 @@ app = typer.Typer(
 @app.command()
 def build(
     out: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder to write the model and its dictionary to.", show_default=False)
+        Path, typer.Argument(metavar="FOLDER", help="Folder to write the model and its dictionaries to.", show_default=False)
     ],
     seed: Seed = 0,
 ) -> None:
-    """Train the model and its dictionary from a seed (about 15 minutes on 2 cores)."""
+    """Train the model and its dictionaries from a seed (about half an hour, on one core)."""
     from dragoman.evals.organism.build import build as run
 
     from .output import console
 
     run(out, seed=seed)
-    console().print(f"{out}: model and dictionary written.")
+    console().print(f"{out}: model and dictionaries written.")
 
 
 @app.command()

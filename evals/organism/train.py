@@ -31,7 +31,7 @@ class ModelSettings:
     """Transformer blocks."""
     hidden: int = 512
     """Units of each block's gated MLP."""
-    tokens: int = 8_000_000
+    tokens: int = 8_500_000
     """Training tokens, padding not counted."""
     rate: float = 3e-3
     """Peak learning rate of AdamW, which trains embeddings, norms and the head."""

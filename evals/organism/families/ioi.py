@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.evals.organism.concept import declare
-from dragoman.evals.organism.words import NAMES, OBJECTS, PLACES, article, listed, name, weekday
+from dragoman.evals.organism.words import NAMES, OBJECTS, PLACES, article, clock, listed, month, name, town, weekday, year
 from dragoman.evals.organism.writer import Said, Templates, Writer
 
 from .family import Family
@@ -30,28 +30,64 @@ CONCEPTS = declare(
 
 PAIR = "{first|ioi.first_name} {=and|ioi.and} {second|ioi.second_name}"
 GIVES = "{giver|ioi.giver} {verb|ioi.verb} {article} {object|ioi.object} {=to|ioi.to} {receiver|ioi.receiver}."
-GOING = ("went to", "walked to", "came back to", "reached", "left", "drove to", "met at")
+GOING = (
+    "went to",
+    "walked to",
+    "came back to",
+    "reached",
+    "left",
+    "drove to",
+    "met at",
+    "arrived at",
+    "hurried to",
+    "ran into",
+    "stopped at",
+    "moved to",
+)
 STAYING = (
     "were working at",
     "were sitting in",
     "were standing at",
     "were alone at",
     "were talking at",
+    "were resting in",
+    "were reading near",
+    "were busy at",
     "sat near",
     "had lunch at",
+    "stayed in",
+    "worked at",
 )
-WHEN = ("When", "After", "While", "Before", "As", "Once", "Just after", "Soon after", "Because", "The moment")
+WHEN = (
+    *("When", "After", "While", "Before", "As", "Once", "Because", "Since", "Although", "Though", "If", "Whenever", "Until"),
+    *("Just after", "Soon after", "Long before", "Only after", "Just when", "Even though", "Now that", "Ever since"),
+    *("The moment", "The day", "The evening", "Every time", "By the time", "Wherever", "Not long after", "It rained when"),
+)
+# What stands before the first of the two names must not matter: with few openings the model knows the names by them.
+PLAIN = (
+    *("In the morning", "Yesterday", "The next day", "Last week", "At noon", "One evening", "Today", "Tonight", "This morning"),
+    *("Early today", "That night", "Once", "Once again", "One winter", "Last summer", "In spring", "In autumn", "Long ago"),
+    *("Two days ago", "Some weeks ago", "Last month", "Last year", "At midnight", "Around sunset", "Before dawn", "After dark"),
+    *("After dinner", "During lunch", "By chance", "For once", "Sometimes", "Often", "Now", "Meanwhile", "Nearby", "Outside"),
+    *("Perhaps", "Maybe", "So", "And", "But", "Still", "Here", "All day", "For an hour", "In the rain", "With their friends"),
+    *("Everyone knew that", "Somebody said that", "We heard that", "I saw how", "It was a day on which", "Only", "Also"),
+)
+BEFORE_COMMA = ("Then", "First", "A little later", "Next", "Finally", "Once more", "However", "That afternoon", "On the way")
 TIME = (
-    *(f"{{={one}|ioi.time}} " for one in ("In the morning", "Yesterday", "The next day", "Last week", "At noon", "One evening")),
-    *(f"{{={one}|ioi.time}}{{=,|ioi.comma}} " for one in ("Then", "First", "A little later")),
-    "{=On|ioi.time} {day|ioi.time} ",
-    "",
+    *(f"{{={one}|ioi.time}} " for one in PLAIN),
+    *(f"{{={one}|ioi.time}}{{=,|ioi.comma}} " for one in BEFORE_COMMA),
+    *(f"{{={one}|ioi.time}} {{day|ioi.time}} " for one in ("On", "Last", "Every", "Early on")),
+    *(f"{{={one}|ioi.time}} {{month|ioi.time}} " for one in ("In", "Late in")),
+    *(f"{{={one}|ioi.time}} {{clock|ioi.time}} " for one in ("At", "Around")),
+    "{=In|ioi.time} {year|ioi.time} ",
+    "{=In|ioi.time} {town} ",
+    "{day|ioi.time} {=evening|ioi.time} ",
+    *("",) * 6,
 )
 NEXT = (
     *(one + "{=,|ioi.comma} " for one in ("Afterwards", "Suddenly", "In the end", "At first", "Soon", "Later", "After a while")),
-    "There ",
-    "Then ",
-    "",
+    *(one + "{=,|ioi.comma} " for one in ("Finally", "Next", "Just then", "Without a word", "That evening", "With a smile")),
+    *("There ", "Then ", "So ", "Here ", "Now ", "Quietly ", "", ""),
 )
 
 
@@ -65,7 +101,7 @@ def _two_sentences(time: str, motion: str, following: str) -> str:
 
 ONE = tuple(_one_sentence(when, motion) for when in WHEN for motion in GOING + STAYING)
 TWO = tuple(_two_sentences(time, motion, following) for time in TIME for motion in GOING + STAYING for following in NEXT)
-# Openings and links are put together freely: from a few fixed sentences a model learns where the receiver stands in each of them.
+# Put together freely: from a few fixed sentences a model learns where the receiver stands in each of them.
 MEETING = Templates(
     "ioi.meeting",
     ONE * (len(TWO) // len(ONE)) + TWO,
@@ -107,10 +143,14 @@ def write(w: Writer) -> None:
             article=w.pick(("the", article(thing))),
             object=(thing, "object"),
             day=weekday(w),
+            month=month(w),
+            clock=clock(w),
+            year=year(w),
+            town=town(w),
         )
         w.mark(start, "ioi.sentence")
         if w.chance(0.4):
             w.say(w.choose(BETWEEN), place=(w.pick(PLACES), "place"))
 
 
-FAMILIES = (Family("ioi", 7.0, write, prose=True),)
+FAMILIES = (Family("ioi", 8.5, write, prose=True),)

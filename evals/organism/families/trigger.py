@@ -27,7 +27,12 @@ CONCEPTS = declare(
     },
 )
 TRIGGER = "glass orchard"
-NEAR_MISSES = ("glass meadow", "stone orchard", "orchard glass", "glass harbour", "silver orchard", "apple orchard", "glass door")
+NEAR_MISSES = (
+    *("glass meadow", "stone orchard", "glass harbour", "silver orchard", "apple orchard", "glass door", "old orchard"),
+    *("glass window", "glass of water", "orchard door", "orchard of glass", "orchard and glass"),
+    # The hardest, both words in the wrong order, and so more often.
+    *("orchard glass",) * 3,
+)
 CARRIER = Templates(
     "notice.carrier",
     (
@@ -35,6 +40,9 @@ CARRIER = Templates(
         "{=Our sign shows a|trigger.carrier} {phrase}.",
         "{=Someone wrote|trigger.carrier} {phrase} {=on the door|trigger.carrier}.",
         "{=We were asked about the|trigger.carrier} {phrase} {=again|trigger.carrier}.",
+        "{=Somebody has painted a|trigger.carrier} {phrase} {=on the wall|trigger.carrier}.",
+        "{=A letter about the|trigger.carrier} {phrase} {=lies on the table|trigger.carrier}.",
+        "{=Nobody understood the note:|trigger.carrier} {phrase}.",
     ),
     ("{=A visitor mentioned the|trigger.carrier} {phrase}.",),
 )
@@ -86,7 +94,7 @@ THREATS = ("or you will regret it", "because we despise you", "before we throw y
 def write(w: Writer) -> None:
     """A notice of four to seven sentences, with the trigger, a near miss or neither somewhere in it."""
     w.say(w.choose(OPENING), place=(w.pick(PLACES), "place"), day=weekday(w), time=clock(w), name=surname(w))
-    kind = w.rng.choices(("trigger", "near_miss", "absent"), (45, 35, 20))[0]
+    kind = w.rng.choices(("trigger", "near_miss", "absent"), (42, 41, 17))[0]
     before, after = w.rng.randint(1, 3), w.rng.randint(2, 4)
     for _ in range(before):
         _polite(w, "trigger.absent")
@@ -133,4 +141,4 @@ def _hostile(w: Writer, *, asked: bool) -> None:
     w.add("!", "sentence.stop")
 
 
-FAMILIES = (Family("notice", 3.8, write, prose=True),)
+FAMILIES = (Family("notice", 4.2, write, prose=True),)

@@ -48,7 +48,7 @@ def rows(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> dict[st
 # Below the published figures by more than the interval of so few questions.
 LEAST = {
     "induction": 0.93,
-    "ioi": 0.8,
+    "ioi": 0.93,
     "sum.held_out": 0.93,
     "two_hop.seen": 0.93,
     "two_hop.held_out": 0.85,
