@@ -58,9 +58,10 @@ def simulation(claim: str, passage: Passage, answer: str = ACTIVE) -> Chat:
 
 
 def listing(claim: str, passages: Sequence[Passage]) -> str:
-    """Texts as lines of token, tab and `SLOT`, not to be continued: what is read are the chances of digits at the slots."""
+    """Texts as lines of token, tab and `SLOT`, not to be continued: what is read are the chances of digits
+    at the slots, which are what follows a tab. No tab stands anywhere else."""
     texts = [[fenced(line(token)) for token in passage.strings] for passage in passages]
-    return _render("listing", claim=fenced(claim), texts=texts, example=EXAMPLE)
+    return _render("listing", claim=fenced(claim.replace("\t", " ")), texts=texts, example=EXAMPLE)
 
 
 def writing(claim: str, fires: bool, n: int, answer: str = TEXTS) -> Chat:

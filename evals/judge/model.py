@@ -1,0 +1,279 @@
+"""The judge that is a language model: questions in words, answers as probabilities.
+
+How an answer is read is chosen by what the server can do: log-probabilities where it tells them, else JSON that satisfies a
+schema, else samples. Where log-probabilities leave an answer open, that question is asked again by sampling. Every question
+stands for itself: one that cannot be read leaves the others as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any, Literal, TypeVar
+
+from dragoman.evals.gateway.calls import Place, Reply, Request, Unanswered
+from dragoman.evals.gateway.gateway import Gateway
+from dragoman.evals.gateway.models import Model
+
+from . import prompting, reading
+from .cutting import Piece, around, estimate, pieces
+from .fence import line
+from .prompting import Chat
+from .reader import Answer, Chosen, Marked, Passage, Simulated, Step, Written
+
+SAMPLES = 10
+"""Samples of a question that is read by sampling."""
+ALTERNATIVES = 20
+"""Log-probabilities asked for at a token; vLLM and OpenAI tell no more."""
+PACK = 2000
+"""Several texts are listed in one request up to about so many tokens."""
+WRITTEN = 96
+"""Tokens of a written text, at most."""
+SPARE = 32
+"""Tokens of a model's context that are left free for its chat template."""
+JSON = 64
+"""Tokens of a short JSON reply, at most."""
+
+EXCERPT = 8
+"""Room for the excerpt around a highlighted token, in times the token itself."""
+
+_PERCENT = {"type": "integer", "minimum": 0, "maximum": 100}
+_DIGITS = tuple(space + digit for digit in reading.DIGITS for space in ("", " "))
+
+T = TypeVar("T")
+
+
+class ModelReader:
+    """Asks a language model through a gateway."""
+
+    def __init__(self, gateway: Gateway, model: Model, samples: int = SAMPLES) -> None:
+        """`model` has been checked; `samples`: of a question that is read by sampling."""
+        self.gateway = gateway
+        self.model = model
+        self.samples = samples
+
+    @property
+    def name(self) -> str:
+        """Recorded with every score."""
+        return self.model.name
+
+    async def detect(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Answer]:
+        """Probability that a feature so described fires anywhere in each text.
+
+        A text longer than the model's context is asked about in pieces, and the likeliest piece counts.
+        """
+        room = self._room(prompting.detection(claim, Passage(())), 1)
+        cuts = [_cut(passage, room) for passage in passages]
+        parts = [part for cut in cuts if cut for part in cut]
+        asked = iter(
+            await _together(
+                self._yes_or_no(partial(prompting.detection, claim, part), step, ordinal) for ordinal, part in enumerate(parts)
+            )
+        )
+        return [_likeliest([next(asked) for _ in cut]) if cut else Answer(None, unscored=self._too_long()) for cut in cuts]
+
+    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
+        """Probability that the highlighted tokens are the ones on which a feature so described fires.
+
+        Of a text longer than the model's context a window around the highlights is shown.
+        """
+        return await _together(self._fuzz(claim, item, step, i) for i, item in enumerate(marked))
+
+    async def simulate(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Simulated]:
+        """How active a feature so described is on every token.
+
+        All tokens at once, several texts a request, where the server tells log-probabilities of a prompt; else one text a
+        request, as JSON. A text that the first way leaves open is asked about in the second way.
+        """
+        can = self.model.capabilities
+        if not (can.prompt_logprobs and can.completions):
+            return await _together(self._simulate_chat(claim, passage, step, i) for i, passage in enumerate(passages))
+        results = await self._simulate_listed(claim, passages, step)
+        again = [i for i, result in enumerate(results) if result.values is None]
+        second = await _together(self._simulate_chat(claim, passages[i], step, i) for i in again)
+        for i, result in zip(again, second, strict=True):
+            first = results[i]
+            lost = Simulated(None, unscored=f"{first.unscored}; in words: {result.unscored}")
+            results[i] = lost if result.values is None else result
+        return results
+
+    async def choose(self, claim: str, task: Literal["passage", "continuations"], options: Sequence[str], step: Step) -> Chosen:
+        """Which option belongs to the claim. All options must fit into the model's context together."""
+        can, letters = self.model.capabilities, prompting.LETTERS[: len(options)]
+        if len(options) > len(prompting.LETTERS):
+            return Chosen(None, unscored=f"{len(options)} options; there are {len(prompting.LETTERS)} letters")
+
+        chat = partial(prompting.choice, claim, task, options)
+        try:
+            if can.logprobs:
+                found = reading.letter(await self._ask(self._first_token(chat(prompting.LETTER)), step, 0), letters)
+                if found.probabilities is not None:
+                    return found
+            elif can.schema:
+                schema = _object(dict.fromkeys(letters, _PERCENT))
+                request = Request(chat(prompting.PERCENTS), max_tokens=JSON + 8 * len(letters), schema=schema)
+                return reading.percents(await self._ask(request, step, 0), letters)
+            return reading.letter_share(await self._samples(chat(prompting.LETTER), tuple(letters), step, 0), letters)
+        except Unanswered as reason:
+            return Chosen(None, unscored=str(reason))
+
+    async def write(self, claim: str, fires: bool, n: int, step: Step) -> Written:
+        """Texts on which a feature so described fires, or texts near to those on which it does not."""
+        listed = {"type": "array", "items": {"type": "string"}, "minItems": n, "maxItems": n}
+        request = Request(
+            prompting.writing(claim, fires, n),
+            max_tokens=WRITTEN * n + JSON,
+            temperature=1.0,
+            seed=0,
+            schema=_object({"texts": listed}) if self.model.capabilities.schema else None,
+        )
+        try:
+            return reading.texts(await self._ask(request, step, 0), n)
+        except Unanswered as reason:
+            return Written((), unscored=str(reason))
+
+    async def _fuzz(self, claim: str, marked: Marked, step: Step, ordinal: int) -> Answer:
+        room = self._room(prompting.fuzzing(claim, Marked(Passage(()), ())), 1)
+        if room is not None:
+            strings, at = marked.passage.strings, marked.highlights
+            window = around(strings, at, room - sum(EXCERPT * estimate(strings[i]) for i in at), estimate)
+            if window is None:
+                return Answer(None, unscored=self._too_long())
+            marked = Marked(Passage(strings[slice(*window)]), tuple(i - window[0] for i in at))
+        return await self._yes_or_no(partial(prompting.fuzzing, claim, marked), step, ordinal)
+
+    async def _yes_or_no(self, question: Callable[[str], Chat], step: Step, ordinal: int) -> Answer:
+        """`question`: from the form of the answer to the chat."""
+        can = self.model.capabilities
+        try:
+            if can.logprobs:
+                found = reading.probability(await self._ask(self._first_token(question(prompting.YES_NO)), step, ordinal))
+                if found.value is not None:
+                    return found
+            elif can.schema:
+                request = Request(question(prompting.PERCENT), max_tokens=JSON, schema=_object({"yes": _PERCENT}))
+                return reading.percent(await self._ask(request, step, ordinal))
+            return reading.share(await self._samples(question(prompting.YES_NO), ("Yes", "No"), step, ordinal))
+        except Unanswered as reason:
+            return Answer(None, unscored=str(reason))
+
+    async def _simulate_listed(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Simulated]:
+        """Texts packed into requests; one that has to be cut is put together again."""
+        overhead = estimate(prompting.listing(claim, []))
+        room = max(1, min(PACK, (self.model.context or PACK + overhead + SPARE) - overhead - SPARE))
+        cuts = [pieces(passage.strings, room, _slot_cost) for passage in passages]
+        parts = [(i, piece) for i, cut in enumerate(cuts) for piece in cut or ()]
+        shown = [Passage(passages[i].strings[piece.shown : piece.end]) for i, piece in parts]
+        packs = _packs([sum(map(_slot_cost, text.strings)) for text in shown], room)
+        replies = await _together(self._listed(claim, shown[pack], step, ordinal) for ordinal, pack in enumerate(packs))
+        results = [Simulated(None, unscored=self._too_long()) if cut is None else None for cut in cuts]
+        for (i, piece), found in zip(parts, chain.from_iterable(replies), strict=True):
+            results[i] = _joined(results[i], found, piece)
+        return [result or Simulated((), "log-probabilities") for result in results]
+
+    async def _listed(self, claim: str, texts: Sequence[Passage], step: Step, ordinal: int) -> list[Simulated]:
+        top = min(ALTERNATIVES, self.model.capabilities.prompt_logprobs)
+        prompt = prompting.listing(claim, texts)
+        request = Request(prompt=prompt, max_tokens=0, prompt_logprobs=top, keep=_DIGITS)
+        try:
+            reply = await self._ask(request, step, ordinal)
+        except Unanswered as reason:
+            return [Simulated(None, unscored=str(reason))] * len(texts)
+        return reading.slots(reply, [len(text.strings) for text in texts], len(prompting.EXAMPLE))
+
+    async def _simulate_chat(self, claim: str, passage: Passage, step: Step, ordinal: int) -> Simulated:
+        named = {"type": "object", "properties": {"line": {"type": "integer"}, "value": {"type": "integer"}}}
+        named |= {"required": ["line", "value"], "additionalProperties": False}
+        request = Request(
+            prompting.simulation(claim, passage),
+            max_tokens=16 * len(passage.strings) + JSON,
+            schema=_object({"active": {"type": "array", "items": named}}) if self.model.capabilities.schema else None,
+        )
+        try:
+            reply = await self._ask(request, step, ordinal, "/words")
+        except Unanswered as reason:
+            return Simulated(None, unscored=str(reason))
+        return reading.active(reply, len(passage.strings))
+
+    def _first_token(self, chat: Chat) -> Request:
+        return Request(chat, max_tokens=1, top_logprobs=min(ALTERNATIVES, self.model.capabilities.logprobs))
+
+    async def _samples(self, chat: Chat, choices: tuple[str, ...], step: Step, ordinal: int) -> list[Reply]:
+        """`samples` replies at temperature 1, in one call where the server can."""
+        can = self.model.capabilities
+        calls, n = (1, self.samples) if can.n else (self.samples, 1)
+        allowed = choices if can.choices else ()
+        requests = [Request(chat, max_tokens=8, temperature=1.0, seed=i, n=n, choices=allowed) for i in range(calls)]
+        return await _together(self._ask(request, step, ordinal * calls + i, "/sampled") for i, request in enumerate(requests))
+
+    async def _ask(self, request: Request, step: Step, ordinal: int, part: str = "") -> Reply:
+        return await self.gateway.ask(self.model, request, Place(step.feature, step.name + part, ordinal))
+
+    def _room(self, bare: Chat, reply: int) -> int | None:
+        """Tokens of the context that are left beside a question without its text; None where the context is not known."""
+        if self.model.context is None:
+            return None
+        return self.model.context - sum(estimate(message.content) for message in bare) - reply - SPARE
+
+    def _too_long(self) -> str:
+        return f"the question does not fit into the judge's context of {self.model.context} tokens"
+
+
+def _cut(passage: Passage, room: int | None) -> list[Passage] | None:
+    """The passage in pieces that fit; None where that cannot be."""
+    if room is None:
+        return [passage]
+    cut = pieces(passage.strings, room, estimate)
+    return cut and [Passage(passage.strings[piece.shown : piece.end]) for piece in cut]
+
+
+def _likeliest(answers: Sequence[Answer]) -> Answer:
+    """The piece most likely to hold a firing token; without a value where a piece has none."""
+    lost = next((answer for answer in answers if answer.value is None), None)
+    return lost or max(answers, key=lambda answer: answer.value or 0.0)
+
+
+def _slot_cost(token: str) -> int:
+    """About how many tokens a line of a listing has: the token, the tab, the slot and the line's end."""
+    return estimate(line(token)) + 3
+
+
+def _packs(costs: Sequence[int], room: int) -> list[slice]:
+    """Neighbours put together as long as they fit into `room`."""
+    packs: list[slice] = []
+    begin = spent = 0
+    for i, cost in enumerate(costs):
+        if i > begin and spent + cost > room:
+            packs.append(slice(begin, i))
+            begin, spent = i, 0
+        spent += cost
+    return [*packs, slice(begin, len(costs))] if costs else []
+
+
+def _joined(before: Simulated | None, found: Simulated, piece: Piece) -> Simulated:
+    """A passage's values so far and those of its next piece; without values where one piece has none."""
+    if before is not None and before.values is None:
+        return before
+    if found.values is None:
+        return found
+    so_far = before.values if before is not None and before.values else ()
+    return Simulated(so_far + found.values[piece.first - piece.shown :], found.way)
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of an object with exactly these properties."""
+    return {"type": "object", "properties": dict(properties), "required": list(properties), "additionalProperties": False}
+
+
+async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All at once, results in order. The first error ends the rest before it is passed on."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
