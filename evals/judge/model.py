@@ -184,8 +184,7 @@ class ModelReader:
         return reading.slots(reply, [len(text.strings) for text in texts], len(prompting.EXAMPLE))
 
     async def _simulate_chat(self, claim: str, passage: Passage, step: Step, ordinal: int) -> Simulated:
-        named = {"type": "object", "properties": {"line": {"type": "integer"}, "value": {"type": "integer"}}}
-        named |= {"required": ["line", "value"], "additionalProperties": False}
+        named = _object({"line": {"type": "integer"}, "value": {"type": "integer"}})
         request = Request(
             prompting.simulation(claim, passage),
             max_tokens=16 * len(passage.strings) + JSON,
@@ -226,7 +225,7 @@ def _cut(passage: Passage, room: int | None) -> list[Passage] | None:
     if room is None:
         return [passage]
     cut = pieces(passage.strings, room, estimate)
-    return cut and [Passage(passage.strings[piece.shown : piece.end]) for piece in cut]
+    return None if cut is None else [Passage(passage.strings[piece.shown : piece.end]) for piece in cut]
 
 
 def _likeliest(answers: Sequence[Answer]) -> Answer:
