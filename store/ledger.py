@@ -1,4 +1,4 @@
-"""The ledger: runs, labels, scores and failures, appended while people read.
+"""The ledger: runs, labels, scores, failures and calls to models, appended while people read.
 
 SQLite in WAL mode: one writer at a time, readers never wait. What a call wrote is there when it returns, also after kill -9.
 Ids are hashes of what a row says or of where it belongs, and a row that is there already is left as it is, so that repeating
@@ -23,7 +23,7 @@ from .disk import disk_errors
 from .hashing import row_id
 from .records import Failure, Label, Run, Score
 
-TABLES = ("run", "label", "score", "failure")
+TABLES = ("run", "label", "score", "failure", "model_call")
 _JSON = ("facets", "evidence", "flags")
 
 
@@ -41,7 +41,7 @@ class Ledger:
             self._connection = open_ledger(path)
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{self._count(table):,} {table}s" for table in TABLES)
+        counts = ", ".join(f"{self._count(table):,} {table.replace('_', ' ')}s" for table in TABLES)
         return f"Ledger({counts})"
 
     def start_run(self, run: Run) -> None:

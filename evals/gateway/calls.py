@@ -92,8 +92,8 @@ class Reply:
     """Prompt tokens that the server took from its prefix cache, as far as it tells."""
     completion_tokens: int
     """Tokens written."""
-    cost: float
-    """US dollars; 0 for a server of one's own."""
+    cost: float | None
+    """US dollars at list price; 0 for a server of one's own, None where the price is not known."""
     latency: float
     """Seconds from sending to the whole reply."""
     hit: bool

@@ -1,0 +1,140 @@
+"""Anthropic's messages, over the anthropic SDK; vLLM speaks them too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .calls import Request
+from .forms import Received
+from .openai_server import away
+from .servers import Lanes, Listed, Timeouts
+from .troubles import Away, not_there, other_kind, parsed, trouble_of
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from .models import Capabilities
+
+_FINISH = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "model_context_window_exceeded": "length"}
+"""Why a reply ended, in the words of the other protocol."""
+
+
+class AnthropicServer:
+    """One address that speaks Anthropic's protocol."""
+
+    def __init__(self, url: str, key: str, can: Capabilities, timeouts: Timeouts) -> None:
+        """Nothing is sent yet. url: without /v1."""
+        self.kind, self.url, self._key, self._can = "anthropic", url, key, can
+        self._lanes = Lanes(self._client, url, timeouts)
+
+    async def models(self) -> list[Listed] | None:
+        """See `Server`."""
+        try:
+            found = await self._call("GET", "/v1/models?limit=1000", None, "")
+        except Away as away:
+            raise not_there(self.url, self.kind, str(away)) from None
+        listed = found.get("data")
+        if not isinstance(listed, list) or not all(isinstance(entry, dict) and "id" in entry for entry in listed):
+            raise other_kind(self.url, self.kind, "its list of models cannot be read")
+        return [Listed(str(e["id"]), e.get("max_input_tokens") or e.get("max_model_len"), "") for e in listed]
+
+    async def healthy(self) -> bool:
+        """See `Server`."""
+        import anthropic
+
+        try:
+            with self._lanes.free() as client:
+                await client.get("/v1/models", cast_to=_response(), options={"timeout": 5.0})
+        except anthropic.APIStatusError as error:
+            return error.status_code < 500
+        except anthropic.AnthropicError:
+            return False
+        return True
+
+    async def send(self, model: str, request: Request) -> Received:
+        """See `Server`."""
+        found = await self._call("POST", "/v1/messages", self._body(model, request), model)
+        try:
+            return _received(found)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            raise Away("its reply has not the shape of a message", spent=True) from None
+
+    async def close(self) -> None:
+        """See `Server`."""
+        await self._lanes.close()
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None, model: str) -> Any:
+        """The JSON of a reply, tried once."""
+        import anthropic
+
+        try:
+            with self._lanes.free() as client:
+                if method == "GET":
+                    response = await client.get(path, cast_to=_response())
+                else:
+                    response = await client.post(path, cast_to=_response(), body=body)
+                return parsed(response.content, response.headers.get("content-type", ""), kind=self.kind, url=self.url)
+        except anthropic.APIStatusError as error:
+            got = error.response
+            raise trouble_of(
+                got.status_code,
+                got.content,
+                got.headers.get("retry-after"),
+                kind=self.kind,
+                url=self.url,
+                model=model,
+                secrets=(self._key,),
+            ) from None
+        except anthropic.APIConnectionError as error:
+            raise away(error) from None
+
+    def _client(self, http: httpx2.AsyncClient) -> Any:
+        import anthropic
+
+        return anthropic.AsyncAnthropic(
+            api_key=self._key, base_url=self.url, max_retries=0, timeout=http.timeout, http_client=http, open_telemetry=False
+        )
+
+    def _body(self, model: str, request: Request) -> dict[str, Any]:
+        system = "\n\n".join(message.content for message in request.messages if message.role == "system")
+        body: dict[str, Any] = {
+            "model": model,
+            "max_tokens": max(1, request.max_tokens),
+            "messages": [{"role": m.role, "content": m.content} for m in request.messages if m.role != "system"],
+        }
+        if system:
+            body["system"] = system
+        if self._can.temperature:
+            body["temperature"] = request.temperature
+        if request.stop:
+            body["stop_sequences"] = list(request.stop)
+        if self._can.no_thinking is not None:
+            body["thinking"] = {"type": self._can.no_thinking}
+        if request.schema is not None and self._can.schema:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": dict(request.schema)}}
+        return body
+
+
+def _received(found: Mapping[str, Any]) -> Received:
+    """A reply in our shape; thinking is left out."""
+    text = "".join(block["text"] for block in found["content"] if block["type"] == "text")
+    usage = found["usage"]
+    cached = int(usage.get("cache_read_input_tokens") or 0)
+    written = int(usage.get("cache_creation_input_tokens") or 0)
+    stop = str(found.get("stop_reason") or "end_turn")
+    return Received(
+        texts=(text,),
+        finish=(_FINISH.get(stop, stop),),
+        logprobs=None,
+        prompt_logprobs=None,
+        prompt_tokens=int(usage["input_tokens"]) + cached + written,
+        cached_tokens=cached,
+        completion_tokens=int(usage["output_tokens"]),
+    )
+
+
+def _response() -> Any:
+    import httpx2
+
+    return httpx2.Response

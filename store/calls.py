@@ -1,0 +1,100 @@
+"""The ledger's table of calls to language models, for those who make thousands of them at once.
+
+Rows are written in batches by one thread and found by another, over two connections to the ledger's file, so that neither
+waits for the other.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from .database import open_ledger
+from .disk import disk_errors
+from .ledger import clean
+from .records import ModelCall
+
+
+class Settled(NamedTuple):
+    """How a call ended: columns of its row that change."""
+
+    id: str
+    """Of the row."""
+    status: str
+    """settled or failed."""
+    reason: str | None
+    """Why it failed."""
+    reply: str | None
+    """What came back, as JSON."""
+    tokens: int
+    """Counted against the budget."""
+    cost: float | None
+    """US dollars, likewise."""
+    prompt_tokens: int | None
+    """Tokens of the prompt."""
+    cached_tokens: int | None
+    """Those read from the server's cache."""
+    completion_tokens: int | None
+    """Tokens of the reply."""
+    latency: float | None
+    """Seconds."""
+
+
+_COLUMNS = tuple(ModelCall.model_fields)
+_INSERT = f"INSERT INTO model_call ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_UPDATE = (
+    "UPDATE model_call SET status = ?, reason = ?, reply = ?, tokens = ?, cost = ?, prompt_tokens = ?, cached_tokens = ?, "
+    "completion_tokens = ?, latency = ? WHERE id = ?"
+)
+
+
+class Calls:
+    """The table `model_call` of a ledger: `write` belongs to one thread, everything else to another."""
+
+    def __init__(self, ledger: Path) -> None:
+        """Open the ledger's file twice. Raises UserError as `Ledger` does."""
+        self._folder = ledger.parent
+        self._writing = open_ledger(ledger)
+        self._reading = open_ledger(ledger)
+
+    def write(self, rows: Iterable[ModelCall | Settled]) -> None:
+        """Append new calls and settle earlier ones, in the order given and in one transaction: all are there when this returns.
+
+        Raises UserError when the disk is full.
+        """
+        with disk_errors("writing calls to models", self._folder):
+            self._writing.execute("BEGIN IMMEDIATE")
+            try:
+                for row in rows:
+                    if isinstance(row, ModelCall):
+                        self._writing.execute(_INSERT, tuple(_plain(getattr(row, name)) for name in _COLUMNS))
+                    else:
+                        self._writing.execute(_UPDATE, (*(_plain(value) for value in row[1:]), row.id))
+                self._writing.execute("COMMIT")
+            except BaseException:
+                if self._writing.in_transaction:
+                    self._writing.execute("ROLLBACK")
+                raise
+
+    def find(self, key: str) -> list[ModelCall]:
+        """All calls with this key, of every run, in the order they were reserved."""
+        rows = self._reading.execute(f"SELECT {', '.join(_COLUMNS)} FROM model_call WHERE key = ? ORDER BY rowid", (key,))
+        return [ModelCall.model_construct(**dict(zip(_COLUMNS, row, strict=True))) for row in rows.fetchall()]
+
+    def spent(self, run: str) -> tuple[int, float]:
+        """Tokens and dollars that a run has spent or, where a call never settled, may have spent; hits cost nothing again."""
+        query = "SELECT coalesce(sum(tokens), 0), coalesce(sum(cost), 0.0) FROM model_call WHERE run = ? AND hit = 0"
+        ((tokens, dollars),) = self._reading.execute(query, (run,)).fetchall()
+        return int(tokens), float(dollars)
+
+    def close(self) -> None:
+        """Close both connections."""
+        self._reading.close()
+        self._writing.close()
+
+
+def _plain(value: object) -> sqlite3._AdaptedInputData:
+    """A value as SQLite takes it."""
+    return clean(value) if isinstance(value, str) else value  # type: ignore[return-value]
