@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -25,14 +24,16 @@ from dragoman.store.features import Store
 from dragoman.store.records import Label, Run, Score
 from dragoman.store.tokens import TokenTable
 
-from .controls import TokenLookup, derangement, token_lookup
+from .controls import derangement
+from .exams import Examiner
 from .judges import judge_named
 from .progress import Progress
 from .runs import digest, features_of, resolve, store_hash, working_on
 from .scorers import detection, simulation
 from .scorers.evaluate import Contestant, evaluate
+from .scorers.exam import Exam
 from .scorers.measure import Measure, unscored
-from .scorers.sample import Rows, Sample, Sizes, draw
+from .scorers.sample import Rows, Sizes
 from .statistics import DRAWS
 from .workforce import Done, Failed, work
 
@@ -42,10 +43,6 @@ ALL = (*simulation.NAMES, *detection.FIRES, *detection.ACTIVE)
 """Every scorer of this run."""
 RULE = "scores the rule, not the words"
 """Flag of judges that execute a label's pattern instead of reading its words."""
-NEIGHBOURS = 3
-"""Near misses come from the contexts of so many nearest features."""
-TRIGGERS = 10
-"""Near misses hold one of so many tokens on which the feature fires most often in train."""
 HEADLINE = ("simulation.r", "label")
 """Scorer and contestant whose median the progress bar shows."""
 STEP = "score"
@@ -168,64 +165,31 @@ class Bench:
         self.plan = plan
         self.store = Store.open(plan.store)
         self.judge = judge_named(plan.judge, self.store)
-        self.test = self.store.tokens("test")
-        self.train, self.validation = self.store.tokens("train"), self.store.tokens("validation")
-        self.stats = {row["feature"]: row for row in self.store.stats_table().to_pylist()}
+        self.examiner = Examiner(self.store, plan.seed, plan.sizes)
+        self.stats = self.examiner.stats
 
     def score(self, job: Job) -> list[Score]:
         """All figures of one feature, or the reasons why there are none."""
         stats = self.stats[job.feature]
         if stats["liveness"] != "live":
             return self._records(job, "label", job.label, unscored(ALL, stats["liveness"]))
-        flat, values = self.store.activations(job.feature, "test")
-        real = np.zeros(len(self.test.ids), np.float32)
-        real[flat] = values
-        lookup, triggers = self._lookup(job.feature, stats)
-        rows = self._neighbour_rows(job.feature)
-        unknown = self.test.index.rows_of(self.store.unknown_contexts(job.feature, "test"))
-        threshold, seed, sizes = stats["threshold"], self.plan.seed, self.plan.sizes
-        sample = draw(self.test, flat, values, threshold, triggers, rows, seed, job.feature, sizes, unknown)
+        exam = self.examiner.exam(job.feature)
         scores: list[Score] = []
         for contestant, label in (("label", job.label), ("shuffled", job.other)):
             if label is None:
                 reason = f"no label: {job.missing}" if contestant == "label" else "there is no other label"
                 measures = unscored(ALL, reason)
             else:
-                measures = self._judged(Judged(self.judge, label), sample, real, stats, job.feature)
+                measures = self._judged(Judged(self.judge, label), exam)
             scores += self._records(job, contestant, label, measures)
-        measures = evaluate(lookup, self.test, sample, real, stats["dense"], self.plan.seed, job.feature)
+        measures = evaluate(self.examiner.lookup(job.feature), exam)
         return scores + self._records(job, "token_lookup", None, measures)
 
-    def _judged(
-        self,
-        contestant: Contestant,
-        sample: Sample,
-        real: Float[NDArray[np.float32], " tokens"],
-        stats: Mapping[str, Any],
-        feature: int,
-    ) -> list[Measure]:
+    def _judged(self, contestant: Contestant, exam: Exam) -> list[Measure]:
         try:
-            return evaluate(contestant, self.test, sample, real, stats["dense"], self.plan.seed, feature)
+            return evaluate(contestant, exam)
         except CannotJudge as error:
             return unscored(ALL, str(error))
-
-    def _lookup(self, feature: int, stats: Mapping[str, Any]) -> tuple[TokenLookup, list[int]]:
-        """The token lookup, and the tokens on which the feature fires most often in train."""
-        flat, values = self.store.activations(feature, "train")
-        validation = self.store.activations(feature, "validation")
-        lookup = token_lookup(self.train, flat, values, self.validation, *validation, stats["threshold"])
-        counts = np.bincount(self.train.ids[flat[values > stats["threshold"]]], minlength=len(self.train.vocabulary))
-        order = np.argsort(-counts, kind="stable")[:TRIGGERS]
-        return lookup, [int(token) for token in order if counts[token]]
-
-    def _neighbour_rows(self, feature: int) -> Rows:
-        """Test contexts in which one of the nearest features fires."""
-        found: list[Rows] = [np.zeros(0, np.int64)]
-        for other in self.store.feature(feature).neighbours[:NEIGHBOURS]:
-            number = self.store.id(other.key)
-            flat, values = self.store.activations(number, "test")
-            found.append(self.test.row[flat[values > self.stats[number]["threshold"]]].astype(np.int64))
-        return np.unique(np.concatenate(found))
 
     def _records(self, job: Job, contestant: str, label: Label | None, measures: Sequence[Measure]) -> list[Score]:
         flags = (RULE,) if contestant != "token_lookup" and self.judge.executes else ()

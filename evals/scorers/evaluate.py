@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from dragoman.store.tokens import TokenTable
 
 from . import detection, simulation
+from .exam import Exam
 from .measure import Measure, unscored
-from .sample import Rows, Sample, token_index
+from .sample import Rows, token_index
 
 
 class Contestant(Protocol):
@@ -27,38 +28,22 @@ class Contestant(Protocol):
         ...
 
 
-def evaluate(
-    contestant: Contestant,
-    tokens: TokenTable,
-    sample: Sample,
-    real: Float[NDArray[np.float32], " tokens"],
-    dense: bool,
-    seed: int,
-    feature: int,
-) -> list[Measure]:
-    """Simulation and detection of one contestant. `real` are the feature's activations at every token of the split."""
-    measures = simulate(contestant, tokens, sample, real, seed, feature)
-    for part, names in ((sample.fires, detection.FIRES), (sample.active, detection.ACTIVE)):
-        if dense:
+def evaluate(contestant: Contestant, exam: Exam) -> list[Measure]:
+    """Simulation and detection of one contestant."""
+    measures = simulate(contestant, exam)
+    for part, names in ((exam.sample.fires, detection.FIRES), (exam.sample.active, detection.ACTIVE)):
+        if exam.dense:
             measures += unscored(names, "dense")
             continue
-        probability = (
-            contestant.detect(tokens, part.rows) if detection.too_few(part) is None else np.zeros(len(part.rows), np.float32)
-        )
-        measures += detection.score(part, probability, tokens.document[part.rows], names, seed, feature)
+        refused = detection.too_few(part) is not None
+        probability = np.zeros(len(part.rows), np.float32) if refused else contestant.detect(exam.tokens, part.rows)
+        measures += detection.score(part, probability, exam.tokens.document[part.rows], names, exam.seed, exam.feature)
     return measures
 
 
-def simulate(
-    contestant: Contestant,
-    tokens: TokenTable,
-    sample: Sample,
-    real: Float[NDArray[np.float32], " tokens"],
-    seed: int,
-    feature: int,
-) -> list[Measure]:
+def simulate(contestant: Contestant, exam: Exam) -> list[Measure]:
     """The weighted headline and the 1 : 1 figure, from one prediction of all contexts that either needs."""
-    part = sample.simulation
+    tokens, part = exam.tokens, exam.sample.simulation
     every = np.unique(np.concatenate([part.rows, part.top_random]))
     predicted = np.zeros(len(tokens.ids), np.float32)
     predicted[token_index(tokens, every)] = contestant.simulate(tokens, every)
@@ -73,12 +58,12 @@ def simulate(
             simulation.score(
                 name,
                 predicted[index],
-                real[index],
+                exam.real[index],
                 np.repeat(weight, lengths),
                 np.repeat(tokens.document[rows], lengths),
                 len(rows),
-                seed,
-                feature,
+                exam.seed,
+                exam.feature,
             )
         )
     return measures

@@ -10,6 +10,7 @@ from scipy import stats
 
 from dragoman.evals.scorers import detection, simulation
 from dragoman.evals.scorers.evaluate import evaluate
+from dragoman.evals.scorers.exam import Exam
 from dragoman.evals.scorers.sample import Rows, Sample, Sizes, context_peaks, draw, token_index
 from dragoman.store.tokens import TokenTable
 
@@ -44,6 +45,9 @@ class Planted:
     def sample(self, seed: int = 0, feature: int = 9, sizes: Sizes | None = None) -> Sample:
         near = np.arange(0, CONTEXTS, 5)
         return draw(self.tokens, self.flat, self.values.ravel()[self.flat], self.threshold, [TRIGGER], near, seed, feature, sizes)
+
+    def exam(self, sample: Sample, dense: bool = False, seed: int = 0) -> Exam:
+        return Exam(9, self.tokens, self.values.ravel(), sample, self.threshold, 10.0, dense, (), seed)
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +127,9 @@ def test_contexts_that_a_sampled_store_does_not_keep_are_never_drawn(planted: Pl
 
 
 def test_the_right_rule_beats_the_token_alone_and_a_constant_scores_zero(planted: Planted) -> None:
-    sample, real = planted.sample(), planted.values.ravel()
+    sample = planted.sample()
     right, token, silent = (
-        {m.scorer: m for m in evaluate(rule, planted.tokens, sample, real, False, 0, 9)}
+        {m.scorer: m for m in evaluate(rule, planted.exam(sample))}
         for rule in (Rule(), Rule(context=False), Rule(constant=0.0))
     )
     assert right["detection.auroc"].value == right["detection.balanced_accuracy"].value == 1
@@ -142,7 +146,7 @@ def test_the_right_rule_beats_the_token_alone_and_a_constant_scores_zero(planted
 def test_the_weighted_correlation_estimates_that_of_the_whole_split(planted: Planted) -> None:
     rule, real = Rule(context=False), planted.values.ravel()
     whole = stats.pearsonr(rule.simulate(planted.tokens, np.arange(CONTEXTS)), real).statistic
-    found = [evaluate(rule, planted.tokens, planted.sample(seed=s), real, False, s, 9)[:2] for s in range(40)]
+    found = [evaluate(rule, planted.exam(planted.sample(seed=s), seed=s))[:2] for s in range(40)]
     weighted = np.mean([measures[0].value for measures in found])
     plain = np.mean([measures[1].value for measures in found])
     assert weighted == pytest.approx(whole, abs=0.03)
@@ -150,8 +154,7 @@ def test_the_weighted_correlation_estimates_that_of_the_whole_split(planted: Pla
 
 
 def test_reasons_instead_of_figures(planted: Planted) -> None:
-    real = planted.values.ravel()
-    dense = {m.scorer: m for m in evaluate(Rule(), planted.tokens, planted.sample(), real, True, 0, 9)}
+    dense = {m.scorer: m for m in evaluate(Rule(), planted.exam(planted.sample(), dense=True))}
     assert dense["detection.auroc"].value is None and dense["detection.auroc"].unscored == "dense"
     assert dense["simulation.r"].value is not None
     silent = simulation.score("r", np.ones(4, np.float32), np.zeros(4, np.float32), np.ones(4), np.arange(4), 1, 0, 0)
@@ -167,7 +170,8 @@ def test_everything_active_leaves_detection_unscored_and_simulation_scored() -> 
     values = rng.random((40, 8)).astype(np.float32) + 0.01
     tokens = table(rng.integers(0, 9, (40, 8)).tolist(), list(range(40)), list("abcdefghi"))
     sample = draw(tokens, np.arange(320), values.ravel(), 0.2, [1], np.zeros(0, np.int64), 0, 0)
-    measures = {m.scorer: m for m in evaluate(Rule(context=False), tokens, sample, values.ravel(), False, 0, 0)}
+    exam = Exam(0, tokens, values.ravel(), sample, 0.2, 1.0, False, (), 0)
+    measures = {m.scorer: m for m in evaluate(Rule(context=False), exam)}
     assert measures["detection.auroc"].unscored == "too few silent contexts (0, at least 5 are needed)"
     assert measures["simulation.r"].value is not None
 
