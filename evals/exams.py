@@ -10,8 +10,8 @@ from dragoman.store.features import Store
 from dragoman.store.records import Split
 
 from .controls import TokenLookup, token_lookup
-from .scorers.exam import Exam
-from .scorers.sample import Rows, Sizes, draw
+from .scorers.exam import Exam, Neighbour
+from .scorers.sample import Sizes, draw
 
 NEIGHBOURS = 3
 """Near misses come from the contexts of so many nearest features."""
@@ -48,7 +48,8 @@ class Examiner:
         real = np.zeros(len(self.tokens.ids), np.float32)
         real[flat] = values
         rivals = self._rivals(feature)
-        near = [rows for _, rows in rivals[:NEIGHBOURS]]
+        near = [self.tokens.row[rival.fires].astype(np.int64) for rival in rivals[:NEIGHBOURS]]
+        unknown = self.tokens.index.rows_of(self.store.unknown_contexts(feature, self.split))
         sample = draw(
             self.tokens,
             flat,
@@ -59,10 +60,12 @@ class Examiner:
             self.seed,
             feature,
             self.sizes,
-            self.tokens.index.rows_of(self.store.unknown_contexts(feature, self.split)),
+            unknown,
         )
-        alive = tuple((other, rows) for other, rows in rivals if self.stats[other]["liveness"] == "live")
-        return Exam(feature, self.tokens, real, sample, stats["threshold"], stats["max"], stats["dense"], alive, self.seed)
+        alive = tuple(rival for rival in rivals if self.stats[rival.feature]["liveness"] == "live")
+        return Exam(
+            feature, self.tokens, real, sample, stats["threshold"], stats["max"], stats["dense"], alive, self.seed, unknown
+        )
 
     def _triggers(self, feature: int) -> list[int]:
         """The tokens on which the feature fires most often in train."""
@@ -72,12 +75,11 @@ class Examiner:
         order = np.argsort(-counts, kind="stable")[:TRIGGERS]
         return [int(token) for token in order if counts[token]]
 
-    def _rivals(self, feature: int) -> list[tuple[int, Rows]]:
-        """The nearest features with the contexts in which each of them fires."""
+    def _rivals(self, feature: int) -> list[Neighbour]:
+        """The nearest features with the tokens on which each of them fires."""
         found = []
         for other in self.store.feature(feature).neighbours[: self.rivals]:
             number = self.store.id(other.key)
             flat, values = self.store.activations(number, self.split)
-            rows = self.tokens.row[flat[values > self.stats[number]["threshold"]]].astype(np.int64)
-            found.append((number, np.unique(rows)))
+            found.append(Neighbour(number, flat[values > self.stats[number]["threshold"]]))
         return found

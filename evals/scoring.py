@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,16 +18,15 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from dragoman.evals.judge import CannotJudge, Judge
-from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.records import Label, Run, Score
 from dragoman.store.tokens import TokenTable
 
-from .controls import derangement
 from .exams import Examiner
+from .jobs import Job, content_hash, jobs_of, labeling_run
 from .judges import judge_named
 from .progress import Progress
-from .runs import digest, features_of, resolve, store_hash, working_on
+from .runs import resolve, spec, store_hash, working_on
 from .scorers import detection, simulation
 from .scorers.evaluate import Contestant, evaluate
 from .scorers.exam import Exam
@@ -47,20 +45,6 @@ HEADLINE = ("simulation.r", "label")
 """Scorer and contestant whose median the progress bar shows."""
 STEP = "score"
 """Name of this step in the ledger's failures."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One feature to score."""
-
-    feature: int
-    """Global id."""
-    label: Label | None
-    """Its label, if there is one."""
-    other: Label | None
-    """The label of another live feature: the shuffled control."""
-    missing: str = ""
-    """Why there is no label."""
 
 
 @dataclass(frozen=True)
@@ -87,54 +71,30 @@ def score(
     workers: int = 2,
     fresh: bool = False,
     progress: bool = True,
+    features: Sequence[int] | None = None,
 ) -> Run:
     """Score the labels of a labeling run (default: the latest one) on test, beside their controls; resumes where it was stopped.
 
-    Raises UserError when there is no such run or no label, and when another process works on the same run.
+    `features` are global ids; None stands for all that the run was asked about. Raises UserError when there is no such run or no
+    label, and when another process works on the same run.
     """
     with Store.open(path) as store:
         source = labeling_run(store, labels)
-        found = {label.feature: label for label in store.ledger.labels(run=source.id)}
-        if not found:
-            raise UserError(f"Run {source.id} has no labels to score: run `dragoman label {path}` first.")
-        failed = {feature: reason for feature, _, reason in store.ledger.failures(source.id)}
+        jobs = jobs_of(store, source, seed, features)
         config = {
             "store": store_hash(store),
             "labels": source.id,
-            "content": digest(",".join(sorted(label.id for label in found.values()))),
+            "content": content_hash(job.label for job in jobs),
             "judge": judge,
             "seed": seed,
             "sizes": asdict(Sizes()),
             "draws": DRAWS,
+            **({} if features is None else {"features": spec(features)}),
         }
         run = resolve(store.ledger, "score", config, fresh)
-        asked = asked_features(source)
-        shuffled = derangement(list(found), seed)
-        jobs = [
-            Job(f, found.get(f), found[shuffled[f]] if f in shuffled else None, failed.get(f, "none was made")) for f in asked
-        ]
         with working_on(path, store.ledger, run):
             _score_all(store, Plan(path, run.id, judge, seed), jobs, workers, progress)
         return run
-
-
-def labeling_run(store: Store, run: str | None) -> Run:
-    """The labeling run with this id or beginning of an id, or the latest one. Raises UserError when there is none."""
-    runs = [known for known in store.ledger.runs() if known.kind == "label"]
-    if not runs:
-        raise UserError(f"This store has no labels yet: run `dragoman label {store.path}` first.")
-    if run is None:
-        return runs[-1]
-    fitting = [known for known in runs if known.id.startswith(run)]
-    if len(fitting) != 1:
-        known = ", ".join(known.id for known in runs)
-        raise UserError(f"There is no single labeling run {run!r} in this store: choose one of {known}.")
-    return fitting[0]
-
-
-def asked_features(run: Run) -> list[int]:
-    """The features that a labeling run was asked about, dead ones included."""
-    return features_of(json.loads(run.config)["features"])
 
 
 def _score_all(store: Store, plan: Plan, jobs: Sequence[Job], workers: int, progress: bool) -> None:
@@ -195,24 +155,38 @@ class Bench:
         flags = (RULE,) if contestant != "token_lookup" and self.judge.executes else ()
         if self.stats[job.feature]["sampled"]:
             flags = (*flags, "sampled")
-        return [
-            Score(
-                label=label.id if label else f"{contestant}/{job.feature}",
-                feature=job.feature,
-                run=self.plan.run,
-                scorer=m.scorer,
-                judge="none" if contestant == "token_lookup" else self.plan.judge,
-                contestant=contestant,
-                split="test",
-                value=m.value,
-                low=m.low,
-                high=m.high,
-                n=m.n,
-                unscored=m.unscored,
-                flags=(*flags, *m.flags),
-            )
-            for m in measures
-        ]
+        judge = "none" if contestant == "token_lookup" else self.plan.judge
+        return as_scores(self.plan.run, judge, job.feature, contestant, label, measures, flags)
+
+
+def as_scores(
+    run: str,
+    judge: str,
+    feature: int,
+    contestant: str,
+    label: Label | None,
+    measures: Sequence[Measure],
+    flags: tuple[str, ...] = (),
+) -> list[Score]:
+    """Measures on test as rows of the ledger."""
+    return [
+        Score(
+            label=label.id if label else f"{contestant}/{feature}",
+            feature=feature,
+            run=run,
+            scorer=m.scorer,
+            judge=judge,
+            contestant=contestant,
+            split="test",
+            value=m.value,
+            low=m.low,
+            high=m.high,
+            n=m.n,
+            unscored=m.unscored,
+            flags=(*flags, *m.flags),
+        )
+        for m in measures
+    ]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,22 @@ SCORERS: Mapping[str, str] = {
     "detection.balanced_accuracy": "detection, balanced accuracy",
     "detection_active.auroc": "detection at > 0, AUROC",
     "detection_active.balanced_accuracy": "detection at > 0, balanced accuracy",
+    "detection_facets.auroc": "detection by facets together, AUROC",
+    "detection_facets.balanced_accuracy": "detection by facets together, balanced accuracy",
+    "fuzzing.auroc": "fuzzing, AUROC",
+    "fuzzing.balanced_accuracy": "fuzzing, balanced accuracy",
+    "simulation.r2": "simulation, R2",
+    "simulation.absolute_deviation": "simulation, absolute deviation score",
+    "embedding.auroc": "embedding, AUROC",
+    "collision.accuracy": "collision, right text chosen",
+    "collision.probability": "collision, probability of the right text",
+    "generation.trigger_rate": "generation, texts that fire it",
+    "generation.auroc": "generation, AUROC",
+    "generation.specificity": "generation, near texts that do not",
+    "counterfactual.auroc": "counterfactual, AUROC",
+    "counterfactual.balanced_accuracy": "counterfactual, balanced accuracy",
+    "intervention.accuracy": "intervention, right continuations chosen",
+    "intervention.control": "intervention, a random direction chosen",
 }
 """What is scored, in the order of display, with plain names."""
 
@@ -56,13 +72,25 @@ class Summary:
     """What a scoring run says as a whole."""
 
     lines: tuple[Line, ...]
-    """A line for each scorer and contestant, in the order of display."""
+    """A line for each scorer and contestant that was tried, in the order of display."""
     comparisons: tuple[Comparison, ...]
     """Label against each control, for each scorer."""
 
+    @property
+    def scorers(self) -> list[str]:
+        """What was measured or tried, in the order of display."""
+        return [scorer for scorer in SCORERS if any(self.tried(scorer, contestant) for contestant in CONTESTANTS)]
+
+    def tried(self, scorer: str, contestant: str) -> bool:
+        """Whether anything was measured, or tried, of this scorer and contestant."""
+        return any((line.scorer, line.contestant) == (scorer, contestant) for line in self.lines)
+
     def line(self, scorer: str, contestant: str) -> Line:
-        """The line of this scorer and contestant."""
-        return next(line for line in self.lines if (line.scorer, line.contestant) == (scorer, contestant))
+        """The line of this scorer and contestant; an empty one where nothing was tried."""
+        for line in self.lines:
+            if (line.scorer, line.contestant) == (scorer, contestant):
+                return line
+        return Line(scorer, contestant, median_interval(np.zeros(0), np.random.default_rng(0)), {})
 
 
 def summarise(scores: Iterable[Score], seed: int = 0) -> Summary:
@@ -70,12 +98,17 @@ def summarise(scores: Iterable[Score], seed: int = 0) -> Summary:
     values, reasons = tabulate(scores)
     lines, comparisons = [], []
     for number, scorer in enumerate(SCORERS):
+        tried = [c for c in CONTESTANTS if (scorer, c) in values or (scorer, c) in reasons]
         for place, contestant in enumerate(CONTESTANTS):
+            if contestant not in tried:
+                continue
             rng = np.random.default_rng([seed, number, place])
             own = values.get((scorer, contestant), {})
             figures = _array(own, sorted(own))
             lines.append(Line(scorer, contestant, median_interval(figures, rng), reasons.get((scorer, contestant), {})))
         for place, control in enumerate(CONTESTANTS[1:]):
+            if control not in tried:
+                continue
             rng = np.random.default_rng([seed, number, place, 1])
             ours, theirs = values.get((scorer, "label"), {}), values.get((scorer, control), {})
             both = sorted(set(ours) & set(theirs))

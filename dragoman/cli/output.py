@@ -41,13 +41,15 @@ def summary_table(summary: Summary) -> Table:
     table.add_column("score on test", no_wrap=True)
     for name in ("n", "median over features", "label minus control", "label better"):
         table.add_column(name, justify="right", no_wrap=True)
-    for scorer, name in SCORERS.items():
-        if not any(summary.line(scorer, contestant).median.n for contestant in CONTESTANTS):
+    for scorer in summary.scorers:
+        name = SCORERS[scorer]
+        tried = [contestant for contestant in CONTESTANTS if summary.tried(scorer, contestant)]
+        if not any(summary.line(scorer, contestant).median.n for contestant in tried):
             table.add_row(f"[bold]{name}[/bold]", "0", "nothing could be scored")
             continue
         pairs = {c.against: c.pairing for c in summary.comparisons if c.scorer == scorer}
         table.add_row(f"[bold]{name}[/bold]")
-        for contestant in CONTESTANTS:
+        for contestant in tried:
             line = summary.line(scorer, contestant)
             pair = pairs.get(contestant)
             cells = (figure(pair.median, "+.3f"), f"{pair.better:.0%}" if pair.median.n else "-") if pair else ("", "")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dragoman.evals.scoring import asked_features, labeling_run
+from dragoman.evals.jobs import asked_features, labeling_run
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.records import Label, Run, Score

@@ -129,8 +129,7 @@ def test_contexts_that_a_sampled_store_does_not_keep_are_never_drawn(planted: Pl
 def test_the_right_rule_beats_the_token_alone_and_a_constant_scores_zero(planted: Planted) -> None:
     sample = planted.sample()
     right, token, silent = (
-        {m.scorer: m for m in evaluate(rule, planted.exam(sample))}
-        for rule in (Rule(), Rule(context=False), Rule(constant=0.0))
+        {m.scorer: m for m in evaluate(rule, planted.exam(sample))} for rule in (Rule(), Rule(context=False), Rule(constant=0.0))
     )
     assert right["detection.auroc"].value == right["detection.balanced_accuracy"].value == 1
     assert right["simulation.r"].value is not None and token["simulation.r"].value is not None
