@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
 
 from dragoman.evals.statistics import percentile_interval
 
@@ -12,6 +14,8 @@ PREDICTS = 0.5
 """A judge's probability above this counts as the prediction that the feature fires."""
 FEWEST = 5
 """Detection needs at least this many contexts of each class."""
+CONSTANT = "constant prediction"
+"""Flag of a judge that says the same to everything."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Measure:
     value: float | None
     """The figure; None when unscored."""
     low: float | None = None
-    """Lower end of the 95 % bootstrap interval over documents."""
+    """Lower end of the 95 % interval."""
     high: float | None = None
     """Upper end."""
     n: int = 0
@@ -40,10 +44,27 @@ def unscored(scorers: tuple[str, ...], reason: str) -> list[Measure]:
 
 
 def measured(
-    scorer: str, value: float, draws: np.ndarray[tuple[int], np.dtype[np.float64]], n: int, documents: int, flags: tuple[str, ...]
+    scorer: str,
+    value: float,
+    draws: Float[NDArray[np.float64], " draws"],
+    n: int,
+    documents: int,
+    flags: tuple[str, ...],
+    least: tuple[float, float] | None = None,
 ) -> Measure:
-    """A figure with the interval of its bootstrap draws, which is left out where all documents but one were without use."""
+    """A figure with the interval of its bootstrap draws, which is left out where all documents but one were without use.
+
+    `least` is an interval in closed form (`statistics.rates`): what is reported reaches at least as far. The bootstrap knows that
+    texts of one document go together, and the closed form that few answers say little even where all of them agree.
+    """
     low, high = percentile_interval(draws)
     if documents < 2 or np.isnan(low):
         return Measure(scorer, value, None, None, n, None, (*flags, "too few documents for an interval"))
+    if least is not None:
+        low, high = min(low, least[0]), max(high, least[1])
     return Measure(scorer, value, low, high, n, None, flags)
+
+
+def remarked(measures: list[Measure], flags: tuple[str, ...]) -> list[Measure]:
+    """The same measures with further remarks on those that have a figure."""
+    return [m if m.value is None else replace(m, flags=(*m.flags, *flags)) for m in measures]

@@ -97,10 +97,13 @@ def auroc(truth: Bool[NDArray[np.bool_], " n"], score: Float[NDArray[np.floating
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if positives == 0 or negatives == 0:
         return float("nan")
-    _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    midrank = (ends - (counts - 1) / 2)[place]
-    return float((midrank[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    return float((midranks(score)[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def midranks(values: Float[NDArray[np.floating], " n"]) -> Float[NDArray[np.float64], " n"]:
+    """Rank of every value from 1 up; equal values share the mean of their ranks."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place])
 
 
 def auroc_draws(
@@ -166,6 +169,22 @@ def pearson_draws(
     r = _correlation(moments)
     r[np.isnan(r) & ~np.isnan(_correlation(moments[:, [0, 2, 2, 4, 4, 4]]))] = 0
     return r
+
+
+def ratio_draws(
+    numerator: Float[NDArray[np.floating], " n"],
+    denominator: Float[NDArray[np.floating], " n"],
+    cluster: Int[NDArray[np.integer], " n"],
+    drawn: Draws,
+) -> Float[NDArray[np.float64], " draws"]:
+    """Sum of the numerators over the sum of the denominators in every bootstrap draw: a mean where the denominators are ones.
+
+    NaN where a draw's denominators sum to 0.
+    """
+    items = np.stack([numerator, denominator], axis=1).astype(np.float64)
+    sums = drawn @ _by_cluster(items, cluster, drawn.shape[1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(sums[:, 1] == 0, np.nan, sums[:, 0] / sums[:, 1])
 
 
 def median_interval(values: Float[NDArray[np.floating], " n"], rng: np.random.Generator, draws: int = 2 * DRAWS) -> Interval:

@@ -1,0 +1,119 @@
+"""How the questions of a score are asked: in batches that are all alike, until the interval is narrow enough."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from jaxtyping import Int
+from numpy.typing import NDArray
+
+from dragoman.evals.judge.reader import Answer, Step, Way
+from dragoman.evals.statistics import batches, narrow
+
+WAYS: Mapping[Way, str] = {
+    "log-probabilities": "read from log-probabilities",
+    "sampled": "read from samples",
+    "schema": "read from a schema",
+    "executed": "read from a rule",
+    "scripted": "read from a script",
+}
+"""Flags for how a figure's answers were read (`sampled` alone is a flag of stores)."""
+
+
+class Read(Protocol):
+    """What all answers of readers have."""
+
+    @property
+    def way(self) -> Way:
+        """How it was read."""
+        ...
+
+    @property
+    def unscored(self) -> str | None:
+        """Why there is none."""
+        ...
+
+
+A = TypeVar("A", bound=Read)
+T = TypeVar("T")
+
+Ask = Callable[[Int[NDArray[np.int64], " batch"], Step], Awaitable[Sequence[A]]]
+"""Puts the questions of these numbers to a reader and returns an answer to each."""
+Look = Callable[[Sequence[A | None]], tuple[float | None, float | None]]
+"""The interval from the answers so far: one a question, None where it was not asked yet."""
+
+
+async def gather(
+    classes: Int[NDArray[np.integer], " questions"],
+    ask: Ask[A],
+    look: Look[A],
+    step: Step,
+    rng: np.random.Generator,
+    width: float | None,
+    size: int,
+) -> list[A | None]:
+    """Ask in batches of about `size` questions until the interval is at most `width` wide; None where nothing was asked.
+
+    Every batch holds about the same share of each class, in random order. With a width, each batch is a step of its own,
+    `step/0`, `step/1`, …; without one, everything is asked at once, under the step itself. How well the interval covers the truth
+    when asking stops like this is measured in `detection.ask` and `simulation.ask`.
+    """
+    answers: list[A | None] = [None] * len(classes)
+    parts = batches(classes, rng, len(classes) if width is None else size)
+    for number, part in enumerate(parts):
+        found = await ask(part, step if width is None else within(step, number))
+        for place, answer in zip(part, found, strict=True):
+            answers[place] = answer
+        if number + 1 < len(parts) and narrow(look(answers), width):
+            break
+    return answers
+
+
+def within(step: Step, name: str | int) -> Step:
+    """A part of a step."""
+    return Step(step.feature, f"{step.name}/{name}")
+
+
+async def together(asking: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results, in order. Where one raises, the others are cancelled and waited for, so that nothing runs on behind."""
+    tasks = [asyncio.ensure_future(each) for each in asking]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def checked(answer: Answer) -> Answer:
+    """The answer, or the reason why it is none: no number, or not a probability."""
+    if answer.value is None:
+        return Answer(None, answer.way, answer.unscored or "no answer")
+    if not 0 <= answer.value <= 1:  # nan is neither
+        return Answer(None, answer.way, f"{answer.value} is not a probability")
+    return answer
+
+
+def remarks(answers: Sequence[Read | None]) -> tuple[str, ...]:
+    """Flags: asking that ended early, answers that could not be read, and how the others were read."""
+    asked = [answer for answer in answers if answer is not None]
+    ways = Counter(answer.way for answer in asked if answer.unscored is None)
+    flags = [] if len(asked) == len(answers) else [f"stopped early: {len(asked)} of {len(answers)} asked"]
+    if len(asked) > ways.total():
+        flags.append(unreadable(answers))
+    for way, text in WAYS.items():
+        if ways[way]:
+            flags.append(text if ways[way] == ways.total() else f"{ways[way]} of {ways.total()} {text}")
+    return tuple(flags)
+
+
+def unreadable(answers: Sequence[Read | None]) -> str:
+    """How many of the answers could not be read, and the commonest reason."""
+    asked = [answer for answer in answers if answer is not None]
+    lost = Counter(answer.unscored for answer in asked if answer.unscored is not None)
+    return f"{lost.total()} of {len(asked)} unreadable: {lost.most_common(1)[0][0]}" if lost else f"0 of {len(asked)} unreadable"
