@@ -37,15 +37,18 @@ class Marked(NamedTuple):
     """Positions of the highlighted tokens, ascending."""
 
     def shown(self, before: str = "<<", after: str = ">>") -> str:
-        """The text with every run of highlighted tokens between marks."""
-        on = [False] * (len(self.passage.strings) + 2)
-        for position in self.highlights:
-            on[position + 1] = True
-        pieces = [
-            (before if on[i] and not on[i - 1] else "") + string + (after if on[i] and not on[i + 1] else "")
-            for i, string in enumerate(self.passage.strings, 1)
-        ]
-        return "".join(pieces)
+        """The text with every run of highlighted tokens between marks, which leave out the spaces before it.
+
+        The text's own << and >> become look-alikes.
+        """
+        pieces, on = [], set(self.highlights)
+        for at, string in enumerate(self.passage.strings):
+            core = string.lstrip(" ") if at in on and at - 1 not in on else string
+            opens = "\x02" if at in on and at - 1 not in on else ""
+            closes = "\x03" if at in on and at + 1 not in on else ""
+            pieces.append(string[: len(string) - len(core)] + opens + core + closes)
+        plain = "".join(pieces).replace("<<", "‹‹").replace(">>", "››")
+        return plain.replace("\x02", before).replace("\x03", after)
 
 
 class Answer(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from dragoman.evals.organism.corpus import uses_held_out_template
 from dragoman.evals.organism.document import Document, Probe
 from dragoman.evals.organism.tokens import CONTEXT
 from dragoman.evals.organism.train import block_mask
+from dragoman.evals.statistics import wilson
 
 HOSTILE = "trigger."
 """Tasks that begin so are asked whether the text turns hostile; any of the hostile openings will do."""
@@ -117,16 +117,6 @@ def table(rows: Sequence[Competence]) -> Table:
         figures = (f"{row.accuracy:.3f}", interval, f"{row.probability:.3f}", f"{row.choice:.3f}", f"{row.chance:.3f}")
         out.add_row(row.task, row.says, row.templates, str(row.n), *figures)
     return out
-
-
-def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson score interval of a proportion (Wilson 1927)."""
-    if n == 0:
-        return 0.0, 1.0
-    p = successes / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _row(task: str, templates: str, replies: Sequence[_Reply]) -> Competence:

@@ -8,8 +8,6 @@ Source: Efron and Tibshirani, An Introduction to the Bootstrap, chapters 8 and 1
 
 from __future__ import annotations
 
-import math
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -72,21 +70,6 @@ def percentile_interval(draws: Float[NDArray[np.float64], " draws"]) -> tuple[fl
         return float("nan"), float("nan")
     low, high = np.quantile(kept, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
-
-
-def wilson(hits: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a rate of `hits` in `n` independent trials; hits may be fractions where ties count in parts.
-
-    (p + z^2 / 2n ± z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n) with p = hits / n. Source: Wilson, Probable Inference, the
-    Law of Succession, and Statistical Inference (1927). NaN where n is 0.
-    """
-    if n == 0:
-        return float("nan"), float("nan")
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    p = hits / n
-    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def auroc(truth: Bool[NDArray[np.bool_], " n"], score: Float[NDArray[np.floating], " n"]) -> float:

@@ -36,7 +36,8 @@ def test_choice_among_passages() -> None:
     _, user = prompting.choice(CLAIM, "passage", ["a robin", "a stone"])
     assert user.content == (
         "<claim>\nnames of birds\n</claim>\nA:\n<text>\na robin\n</text>\nB:\n<text>\na stone\n</text>\n"
-        "The feature fires in exactly one of these texts. In which one? Answer with its letter."
+        "The feature fires in exactly one of these texts, on what stands between << and >> if anything does. "
+        "In which one? Answer with its letter."
     )
 
 

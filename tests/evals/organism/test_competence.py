@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from dragoman.evals.organism.competence import measure, wilson
+from dragoman.evals.organism.competence import measure
 from dragoman.evals.organism.document import Document, Probe
 from dragoman.evals.organism.tokenizer import train_tokenizer
 
@@ -88,12 +88,3 @@ def test_prompts_longer_than_a_window_lose_their_beginning(parrot: Parrot, token
     text = "Rome is in Italy. " * 60 + "Paris is in France."
     row = measure(parrot, tokenizer, [ask(text, " France", "fact", ())])[-1]
     assert row.accuracy == 0.0
-
-
-@pytest.mark.parametrize(("k", "n", "low", "high"), [(9, 10, 0.5958, 0.9821), (0, 20, 0.0, 0.1611), (50, 50, 0.9287, 1.0)])
-def test_wilson_interval_against_published_values(k: int, n: int, low: float, high: float) -> None:
-    assert wilson(k, n) == pytest.approx((low, high), abs=2e-4)
-
-
-def test_wilson_needs_no_observations() -> None:
-    assert wilson(0, 0) == (0.0, 1.0)

@@ -9,6 +9,7 @@ from functools import cache, cached_property
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
+from scipy.sparse import csc_matrix
 
 from dragoman.evals.organism.concepts import ANCESTORS, CONCEPTS
 from dragoman.evals.organism.corpus import generate
@@ -22,8 +23,6 @@ from tests.evals.tables import table
 
 WINDOW = 32
 DOCUMENTS = 400
-VAGUE = "something that occurs in a text"
-"""A claim that fits everything."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,22 @@ class World:
     labels: TokenLabels
 
     @cached_property
+    def known(self) -> dict[str, Float[NDArray[np.float32], " tokens"]]:
+        return {}
+
+    @cached_property
+    def matrix(self) -> csc_matrix:
+        return self.labels.matrix.tocsc()
+
+    @cached_property
     def column(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.labels.concepts)}
 
     def real(self, concept: str) -> Float[NDArray[np.float32], " tokens"]:
         """The feature made from a concept."""
-        return np.asarray(self.labels.matrix[:, self.column[concept]].toarray()).ravel().astype(np.float32)
+        if concept not in self.known:
+            self.known[concept] = np.asarray(self.matrix[:, self.column[concept]].toarray()).ravel().astype(np.float32)
+        return self.known[concept]
 
     def neighbours(self, concept: str) -> list[str]:
         """Concepts that are easily taken for this one: of the same family, firing on other tokens."""

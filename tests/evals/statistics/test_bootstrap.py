@@ -131,15 +131,3 @@ def test_figures_for_people_are_never_minus_zero() -> None:
     assert [s.plain(v, ".2f") for v in (-0.001, 0.001, -0.5, 1.0)] == ["0.00", "0.00", "-0.50", "1.00"]
     assert s.plain(-0.0001, "+.3f") == "+0.000"
     assert s.Interval(0.1, -0.001, 0.25, 9).text(".2f") == "[0.00, 0.25]"
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 16), (16, 16), (120, 400)])
-def test_wilson_agrees_with_scipy(hits: int, n: int) -> None:
-    reference = stats.binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    assert s.wilson(hits, n) == pytest.approx((reference.low, reference.high))
-
-
-def test_wilson_of_nothing_and_of_fractions() -> None:
-    assert np.isnan(s.wilson(0, 0)).all()
-    low, high = s.wilson(2.5, 10)
-    assert s.wilson(2, 10)[0] < low < 0.25 < high < s.wilson(3, 10)[1]

@@ -29,6 +29,12 @@ def test_wilson_agrees_with_scipy() -> None:
         known = stats.binomtest(k, 20).proportion_ci(method="wilson")
         assert wilson(k, 20) == pytest.approx((known.low, known.high), abs=1e-12)
     assert wilson(0, 0) == (0, 1)
+    assert wilson(2, 10)[0] < wilson(2.5, 10)[0] < 0.25 < wilson(2.5, 10)[1] < wilson(3, 10)[1]
+
+
+@pytest.mark.parametrize(("k", "n", "low", "high"), [(9, 10, 0.5958, 0.9821), (0, 20, 0.0, 0.1611), (50, 50, 0.9287, 1.0)])
+def test_wilson_agrees_with_published_values(k: int, n: int, low: float, high: float) -> None:
+    assert wilson(k, n) == pytest.approx((low, high), abs=2e-4)
 
 
 def test_the_mean_of_two_rates_has_the_width_of_newcombe_s_difference() -> None:
