@@ -177,8 +177,8 @@ Simulation r of the labels: quartiles {low:.3f}, {middle:.3f}, {high:.3f}.
 ## Speed
 
 {rate:.1f} labels a second with two processes, opening the store and making the tables included; load average
-{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors when it ended. By the processor time spent, {undisturbed:.1f} a second on
-two processors that do nothing else.
+{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors when it ended. {undisturbed:.1f} in a second of the time of
+two processors, which other work slows less.
 
 ## The price of readability
 
