@@ -11,8 +11,6 @@ from dragoman.tools.induction import Fit
 from dragoman.tools.induction.contexts import Contexts
 from dragoman.tools.patterns import Pattern, PatternText, Usage
 
-from .statistics import pearson
-
 
 class Validator:
     """Scores patterns on the validation split."""
@@ -36,13 +34,18 @@ class Validator:
         flat, values = self.store.activations(feature, "validation")
         train, strength = self.store.activations(feature, "train")
         contexts = Contexts(self.text, flat, values > threshold, self._train_ids[train[strength > threshold]])
-        real = np.zeros(len(self.text), np.float32)
+        size = len(self.text)
+        real = np.zeros(size)
         real[flat] = values
+        mean, variance = real.mean(), real.var()
 
         def validate(pattern: Pattern) -> Fit:
             predicted = pattern.predict(self.text)
-            r = pearson(predicted, real)
-            said = np.unique(self.text.row[predicted > 0])
-            return Fit(0.0 if np.isnan(r) else r, contexts.accuracy(said))
+            said = np.flatnonzero(predicted)
+            strength = predicted[said].astype(np.float64)
+            centre = strength.sum() / size
+            spread = (strength @ strength / size - centre**2) * variance
+            r = float((strength @ real[said] / size - centre * mean) / spread**0.5) if spread > 0 else 0.0
+            return Fit(r, contexts.accuracy(np.unique(self.text.row[said])))
 
         return validate

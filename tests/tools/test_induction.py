@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dragoman.tools.induction import Fit, Inducer
 from dragoman.tools.induction.contexts import Contexts
+from dragoman.tools.induction.fit import Board
 from dragoman.tools.induction.grow import Evidence
 from dragoman.tools.induction.simplify import forms_of
 from dragoman.tools.induction.thin import Thinned
@@ -205,3 +206,24 @@ def test_a_list_can_be_said_by_a_form_that_most_of_it_has() -> None:
     assert said("1", "2", "3", "x") == {"digit"}
     assert said("a", "b", "?") == {"letter", "alphabetic"}
     assert said("1", "2") == said("robin", "?", "12") == set()
+
+
+def test_what_a_changed_clause_would_do_is_what_running_the_changed_pattern_shows(splits: dict[str, Table]) -> None:
+    inducer = Inducer(Planted(splits["train"], np.zeros(0, np.float32)))
+    text = inducer.text
+    value = parse('fully: "robin" where prev "the"; weakly: "4"').predict(text)
+    at = np.flatnonzero(value)
+    evidence = Evidence(inducer.bank, at, value[at], 0)
+    clauses = parse('fully: "robin" "heron"; weakly: any where prev "the"; faintly: "park"; sometimes: digit').clauses
+    other = parse('weakly: "the" "park" "said"').clauses[0]
+    board = Board(evidence, clauses)
+    tried = [(clauses, board.fit())]
+    for place in range(len(clauses)):
+        tried.append(((*clauses[:place], *clauses[place + 1 :]), board.fit_changed(place, None)))
+        tried.append(((*clauses[:place], other, *clauses[place + 1 :]), board.fit_changed(place, other)))
+    for meant, (pattern, fit) in tried:
+        assert [(c.tokens, c.conditions) for c in pattern.clauses] == [(c.tokens, c.conditions) for c in meant]
+        predicted = pattern.predict(text)
+        assert fit.r == pytest.approx(np.corrcoef(predicted, value)[0, 1], abs=1e-6)
+        assert fit.accuracy == pytest.approx(evidence.contexts.accuracy(np.unique(text.row[predicted > 0])), abs=1e-9)
+        assert pattern == Board(evidence, meant).fit()[0]

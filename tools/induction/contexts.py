@@ -35,8 +35,6 @@ class Contexts:
         share = silent / max(1, silent.sum())
         self.silent = (share + near / near.sum()) / 2 if near.any() else share
         """Weight of each context as a silent one. Shape: (contexts,)."""
-        self.code = np.zeros(rows, np.int32)
-        """Room for `fit.Cells`, all 0 between uses. Shape: (contexts,)."""
 
     def accuracy(self, said: NDArray[np.int64]) -> float:
         """Balanced accuracy of the prediction that just these contexts fire; 0.5 where none does. Shape of said: (found,)."""

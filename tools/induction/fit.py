@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from dragoman.tools.patterns.language import LEVELS, Clause, Pattern
 from .grow import Evidence
 
 Doubles = NDArray[np.float64]
+Longs = NDArray[np.int64]
 
 _NAMES = list(LEVELS)
 _VALUES = np.array([LEVELS[name] for name in _NAMES])
@@ -32,37 +34,76 @@ class Fit(NamedTuple):
         return (self.r + self.accuracy) / 2
 
 
+class Groups:
+    """Items of one sort (train tokens, or contexts), summed up by which of some clauses hold for them."""
+
+    def __init__(self, items: int, members: Sequence[Longs], weights: Sequence[NDArray[np.floating] | None]) -> None:
+        """`members`: the items of each clause; `weights`: what is summed, None for a plain count. Shapes: (found,), (items,)."""
+        self.weights = weights
+        self.code = np.zeros(items, np.int32)
+        self.sums = np.zeros((len(weights), 1 << len(members)))
+        """Each weight's sum over the items for which just these clauses hold; 0 for none of them. Shape: (weights, cells)."""
+        for bit, at in enumerate(members):
+            self.code[at] |= 1 << bit
+        for bit, at in enumerate(members):
+            own = self.code[at]
+            first = (own & ((1 << bit) - 1)) == 0
+            self.sums += self._tally(own[first], at[first])
+
+    def without(self, place: int) -> Doubles:
+        """The sums if one of the clauses were not there. Shape: (weights, cells / 2)."""
+        sums: Doubles = self.sums.reshape(len(self.weights), -1, 2, 1 << place).sum(2).reshape(len(self.weights), -1)
+        sums[:, 0] = 0
+        return sums
+
+    def swapped(self, place: int, at: Longs) -> Doubles:
+        """The sums if one of the clauses held for other items. Shape: (weights, cells)."""
+        bit = 1 << place
+        here = self._tally(self.code[at] & ~bit, at).reshape(len(self.weights), -1, 2, bit)[:, :, 0]
+        rest = self.sums.reshape(len(self.weights), -1, 2, bit).sum(2) - here
+        sums = np.stack((rest, here), axis=2).reshape(len(self.weights), -1)
+        sums[:, 0] = 0
+        return sums
+
+    def _tally(self, code: NDArray[np.int32], at: Longs) -> Doubles:
+        cells = self.sums.shape[1]
+        return np.stack([np.bincount(code, None if w is None else w[at], cells) for w in self.weights]).astype(np.float64)
+
+
+class Board:
+    """Some clauses on train, from which it is cheap to say what one change among them would do."""
+
+    def __init__(self, evidence: Evidence, clauses: Sequence[Clause]) -> None:
+        self.evidence = evidence
+        self.clauses = clauses
+        bodies = [(clause.tokens, clause.conditions) for clause in clauses]
+        contexts = evidence.contexts
+        self.tokens = Groups(len(evidence.y), [evidence.places(*body) for body in bodies], (None, evidence.y))
+        self.contexts = Groups(len(contexts.fires), [evidence.rows(*body) for body in bodies], (contexts.fires, contexts.silent))
+
+    def fit(self) -> tuple[Pattern, Fit]:
+        """The clauses with the strengths that fit train best, and how well they do there."""
+        return _fit_levels(self.clauses, Cells(self.evidence, self.tokens.sums, self.contexts.sums))
+
+    def fit_changed(self, place: int, clause: Clause | None) -> tuple[Pattern, Fit]:
+        """The same with another clause in this place, or none."""
+        evidence, before, after = self.evidence, self.clauses[:place], self.clauses[place + 1 :]
+        if clause is None:
+            return _fit_levels([*before, *after], Cells(evidence, self.tokens.without(place), self.contexts.without(place)))
+        tokens = self.tokens.swapped(place, evidence.places(clause.tokens, clause.conditions))
+        contexts = self.contexts.swapped(place, evidence.rows(clause.tokens, clause.conditions))
+        return _fit_levels([*before, clause, *after], Cells(evidence, tokens, contexts))
+
+
 class Cells:
     """Train tokens and contexts grouped by which of the clauses hold for them: enough to judge any choice of strengths."""
 
-    def __init__(self, evidence: Evidence, clauses: list[Clause]) -> None:
-        cells = 1 << len(clauses)
-        places = [evidence.places(clause.tokens, clause.conditions) for clause in clauses]
-        code = evidence.code
-        for bit, at in enumerate(places):
-            code[at] |= 1 << bit
-        self.n, self.s = np.zeros(cells), np.zeros(cells)
-        for bit, at in enumerate(places):
-            own = code[at]
-            first = (own & ((1 << bit) - 1)) == 0
-            self.n += np.bincount(own[first], minlength=cells)
-            self.s += np.bincount(own[first], evidence.y[at[first]].astype(np.float64), cells)
-        for at in places:
-            code[at] = 0
-        contexts = evidence.contexts
-        rows = [evidence.rows(clause.tokens, clause.conditions) for clause in clauses]
-        code = contexts.code
-        for bit, row in enumerate(rows):
-            code[row] |= 1 << bit
-        self.hits, self.alarms = np.zeros(cells), np.zeros(cells)
-        for bit, row in enumerate(rows):
-            own = code[row]
-            first = (own & ((1 << bit) - 1)) == 0
-            self.hits += np.bincount(own[first], contexts.fires[row[first]], cells)
-            self.alarms += np.bincount(own[first], contexts.silent[row[first]], cells)
-        for row in rows:
-            code[row] = 0
-        self.member = ((np.arange(cells)[:, None] >> np.arange(len(clauses))) & 1).astype(bool)
+    def __init__(self, evidence: Evidence, tokens: Doubles, contexts: Doubles) -> None:
+        """`tokens`: their number and activation; `contexts`: weight of the firing and of the silent ones. Shapes: (2, cells)."""
+        self.n, self.s = tokens[0], np.where(tokens[0] > 0, tokens[1], 0.0)
+        self.hits, self.alarms = contexts
+        cells = len(self.n)
+        self.member = ((np.arange(cells)[:, None] >> np.arange(cells.bit_length() - 1)) & 1).astype(bool)
         self.tokens = len(evidence.y)
         self.sum = evidence.sum
         self.total = evidence.total
@@ -87,9 +128,7 @@ class Cells:
         return np.asarray((p * p) @ self.n - 2 * p @ self.s)
 
 
-def fit_levels(evidence: Evidence, clauses: list[Clause]) -> tuple[Pattern, Fit]:
-    """The clauses with the strengths that fit train best, and how well they do there."""
-    cells = Cells(evidence, clauses)
+def _fit_levels(clauses: Sequence[Clause], cells: Cells) -> tuple[Pattern, Fit]:
     mean = np.array([(cells.s @ column) / max(1.0, cells.n @ column) for column in cells.member.T])
     levels = _VALUES[np.argmin(np.abs(_VALUES[None] - mean[:, None]), axis=1)]
     for _ in range(6):

@@ -84,7 +84,6 @@ class Evidence:
         self.y[at] = value
         self.total = float((value.astype(np.float64) ** 2).sum())
         self.sum = float(value.sum(dtype=np.float64))
-        self.code = np.zeros(len(bank.text), np.int32)
         firing = value > FIRES
         self.contexts = Contexts(bank.text, at, firing, bank.text.ids[at[firing]])
         self.free = np.ones(len(bank.text), bool)

@@ -14,7 +14,7 @@ from dragoman.tools.patterns.forms import FORMS
 from dragoman.tools.patterns.language import Clause, Condition, Earlier, Form, Like, Near, OneOf, Pattern, Tokens, Unless, Word
 from dragoman.tools.patterns.render import render
 
-from .fit import Fit, fit_levels
+from .fit import Board, Fit
 from .grow import Evidence
 
 MAX_STEPS = 30
@@ -57,7 +57,8 @@ def shortenings(evidence: Evidence, clauses: list[Clause]) -> list[tuple[Pattern
     What a step would cost changes little from one to the next: after the first, only new steps and the `RETRIED` cheapest of the
     known ones are judged again.
     """
-    pattern, fit = fit_levels(evidence, clauses)
+    board = Board(evidence, clauses)
+    pattern, fit = board.fit()
     path = [(pattern, fit)]
     known: dict[Step, float] = {}
     while len(path) <= MAX_STEPS:
@@ -67,7 +68,8 @@ def shortenings(evidence: Evidence, clauses: list[Clause]) -> list[tuple[Pattern
         judged = [*(step for step in steps if step not in known), *order[:RETRIED]]
         if not judged:
             break
-        fitted = [fit_levels(evidence, list(steps[step])) for step in judged]
+        board = Board(evidence, pattern.clauses)
+        fitted = [board.fit_changed(*steps[step]) for step in judged]
         losses = [(fit.aim - other.aim) / max(1, words - price(evidence, fewer)) for fewer, other in fitted]
         known.update(zip(judged, losses, strict=True))
         pattern, fit = fitted[int(np.argmin(losses))]
@@ -75,16 +77,16 @@ def shortenings(evidence: Evidence, clauses: list[Clause]) -> list[tuple[Pattern
     return path
 
 
-def _steps(clauses: tuple[Clause, ...]) -> Iterator[tuple[Step, tuple[Clause, ...]]]:
-    """The clauses with one thing left out, or said by a form."""
+def _steps(clauses: tuple[Clause, ...]) -> Iterator[tuple[Step, tuple[int, Clause | None]]]:
+    """What can be left out, or said by a form: the clause's place, and what takes its place."""
     for place, clause in enumerate(clauses):
-        before, after = clauses[:place], clauses[place + 1 :]
+        others = (*clauses[:place], *clauses[place + 1 :])
         same = (clause.tokens, clause.conditions)
-        if len(clauses) > 1:
-            yield (same, None), (*before, *after)
+        if others:
+            yield (same, None), (place, None)
         for fewer in _slimmer(clause):
-            if fewer not in before and fewer not in after:
-                yield (same, (fewer.tokens, fewer.conditions)), (*before, fewer, *after)
+            if fewer not in others:
+                yield (same, (fewer.tokens, fewer.conditions)), (place, fewer)
 
 
 def _slimmer(clause: Clause) -> Iterator[Clause]:

@@ -42,6 +42,7 @@ ADVERBS = {
     "fully": "very strongly",
 }
 """Strength words of the language in English."""
+_STRENGTH = {level: place for place, level in enumerate(ADVERBS)}
 FLAG_PHRASES: dict[str, tuple[str, str]] = {
     "word-start": ("at the start of a word", "not at the start of a word"),
     "word-inside": ("continuing a word", "not continuing a word"),
@@ -61,8 +62,7 @@ _UNITS = {"word": "in a word", "line": "on a line", "sentence": "in a sentence",
 
 def render(pattern: Pattern) -> str:
     """The pattern as one sentence, the strongest clauses first; a clause that narrows another is said right after it."""
-    order = list(ADVERBS)
-    clauses = sorted(pattern.clauses, key=lambda clause: -order.index(clause.level))
+    clauses = sorted(pattern.clauses, key=lambda clause: -_STRENGTH[clause.level])
     narrower: dict[Clause, list[tuple[Clause, str]]] = {}
     wide = []
     for clause in clauses:
@@ -93,8 +93,7 @@ def _more(clause: Clause, narrower: dict[Clause, list[tuple[Clause, str]]]) -> s
 
 def narrowing(wide: Clause, narrow: Clause) -> str:
     """How a clause says "the same, where also ..." of another, or "" where it does not narrow it."""
-    order = list(ADVERBS)
-    if order.index(narrow.level) <= order.index(wide.level) or any(c not in narrow.conditions for c in wide.conditions):
+    if _STRENGTH[narrow.level] <= _STRENGTH[wide.level] or any(c not in narrow.conditions for c in wide.conditions):
         return ""
     extra = [condition for condition in narrow.conditions if condition not in wide.conditions]
     said = ["when also " + " and ".join(condition_phrase(condition) for condition in extra)] if extra else []
