@@ -21,6 +21,7 @@ from . import (
     dictionaries,
     edit,
     harvest,
+    judge,
     label,
     logits,
     match,
@@ -66,6 +67,7 @@ app.command("neighbours")(neighbours.neighbours)
 app.command("match")(match.match)
 app.command("search-inputs")(search_inputs.search_inputs)
 app.command("dictionaries")(dictionaries.dictionaries)
+app.add_typer(judge.app, name="judge")
 app.add_typer(organism.app, name="organism")
 app.command("sql")(sql.sql)
 
