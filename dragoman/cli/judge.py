@@ -26,7 +26,8 @@ Environment = Annotated[
 def install(
     environment: Environment = None,
     gpu: Annotated[
-        bool | None, typer.Option("--gpu/--cpu", help="Which build of vLLM. [default: by what this machine has]", show_default=False)
+        bool | None,
+        typer.Option("--gpu/--cpu", help="Which build of vLLM. [default: by what this machine has]", show_default=False),
     ] = None,
 ) -> None:
     """Install vLLM in a virtual environment of its own (on a CPU 3.4 GB and about two minutes).
@@ -64,7 +65,9 @@ def serve(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 8000,
     max_length: Annotated[
         int | None,
-        typer.Option(help="Longest prompt with its reply, in tokens. [default: the model's; on a CPU up to 4096]", show_default=False),
+        typer.Option(
+            help="Longest prompt with its reply, in tokens. [default: the model's; on a CPU up to 4096]", show_default=False
+        ),
     ] = None,
     cache_gb: Annotated[int, typer.Option(help="Memory for the prefix cache on a CPU, in GiB.", min=1)] = 2,
     environment: Environment = None,

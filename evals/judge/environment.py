@@ -112,5 +112,7 @@ def _digest(text: str) -> str:
 def _run(command: list[str], what: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines() or ["no output"]
+        lines = (
+            [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines() or ["no output"]
+        )
         raise UserError(f"Could not {what} ({lines[-1].strip()}): mend that and run the command again.")

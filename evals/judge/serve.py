@@ -179,7 +179,16 @@ def arguments(settings: ServeSettings, environment: Environment, port: int) -> l
     """
     given = [str(environment.program), "serve", settings.model, "--served-model-name", settings.served_name]
     given += ["--host", HOST, "--port", str(port), "--enable-prefix-caching", "--enable-prompt-tokens-details"]
-    given += ["--block-size", str(BLOCK["cpu" if environment.cpu else "gpu"]), "--max-logprobs", str(ALTERNATIVES), "--generation-config", "vllm", "--seed", "0"]
+    given += [
+        "--block-size",
+        str(BLOCK["cpu" if environment.cpu else "gpu"]),
+        "--max-logprobs",
+        str(ALTERNATIVES),
+        "--generation-config",
+        "vllm",
+        "--seed",
+        "0",
+    ]
     given += ["--structured-outputs-config", json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})]
     length, parallel = settings.max_length, settings.parallel
     if environment.cpu:
@@ -217,7 +226,8 @@ def check_model(model: str) -> None:
 
     if not isinstance(try_to_load_from_cache(model, "config.json"), str):
         raise UserError(
-            f"{model} is neither a folder nor a model in the local Hugging Face cache: fetch it (hf download {model}) or give a folder."
+            f"{model} is neither a folder nor a model in the local Hugging Face cache: fetch it (hf download {model}), "
+            "or give a folder."
         )
 
 
@@ -231,7 +241,7 @@ _PARTS = {
 def reason(log: str) -> str:
     """The sentence in a log that says what went wrong: the first error, since the later ones follow from it."""
     found = re.findall(r"\b([A-Z][A-Za-z]*(?:Error|Exception)): (\S.*)", log)
-    told = [f"{kind}: {text}" for kind, text in found if "See root cause" not in text]
+    told = [f"{kind}: {text}" for kind, text in found if not re.search(r"(?i)see (the )?(root cause|stack trace)", text)]
     if not told:
         lines = [line.strip() for line in log.splitlines() if line.strip()]
         return lines[-1][:300].rstrip(".") if lines else "it said nothing"
