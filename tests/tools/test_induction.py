@@ -13,7 +13,7 @@ from dragoman.tools.induction import Fit, Inducer
 from dragoman.tools.induction.contexts import Contexts
 from dragoman.tools.induction.fit import Board
 from dragoman.tools.induction.grow import Evidence
-from dragoman.tools.induction.simplify import forms_of
+from dragoman.tools.induction.simplify import forms_of, tidied
 from dragoman.tools.induction.thin import Thinned
 from dragoman.tools.induction.tree import grow_tree
 from dragoman.tools.patterns import Pattern, PatternText, parse
@@ -227,3 +227,30 @@ def test_what_a_changed_clause_would_do_is_what_running_the_changed_pattern_show
         assert fit.r == pytest.approx(np.corrcoef(predicted, value)[0, 1], abs=1e-6)
         assert fit.accuracy == pytest.approx(evidence.contexts.accuracy(np.unique(text.row[predicted > 0])), abs=1e-9)
         assert pattern == Board(evidence, meant).fit()[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "less"),
+    [
+        ('weakly: "robin" "crow"; fully: "robin"', 'weakly: "crow"; fully: "robin"'),
+        ('weakly: "robin" "crow" where prev "the"; fully: "robin"', 'weakly: "crow" where prev "the"; fully: "robin"'),
+        ('weakly: "robin"; fully: "robin" where prev "the"', 'weakly: "robin"; fully: "robin" where prev "the"'),
+        (
+            'fully: any where prev "the"; faintly: any where prev "the" "a"',
+            'fully: any where prev "the"; faintly: any where prev "a"',
+        ),
+        (
+            'fully: any where prev "the"; faintly: any where next "the" "a"',
+            'fully: any where prev "the"; faintly: any where next "the" "a"',
+        ),
+        (
+            'fully: lowercase; faintly: "a" where word "a" "park"; weakly: lowercase',
+            'fully: lowercase; faintly: "a" where word "a" "park"',
+        ),
+        ('strongly: "robin"; weakly: "robin" where prev "the"', 'strongly: "robin"'),
+    ],
+)
+def test_what_a_stronger_clause_says_is_not_said_again(said: str, less: str, splits: dict[str, Table]) -> None:
+    text = PatternText(splits["train"], Inducer(Planted(splits["train"], np.zeros(0, np.float32))).usage)
+    assert str(tidied(parse(said))) == less
+    assert np.array_equal(parse(said).predict(text), parse(less).predict(text))

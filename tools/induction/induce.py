@@ -27,7 +27,7 @@ from .bank import Bank
 from .contexts import FIRES
 from .fit import Fit
 from .grow import Evidence, grow
-from .simplify import length, price, shortenings
+from .simplify import length, price, shortenings, tidied
 from .thin import Thinned
 
 Validate = Callable[[Pattern], Fit]
@@ -122,7 +122,8 @@ class Inducer:
             raise ValueError(f"feature {feature} is never active on the {len(self.text):,} train tokens looked at")
         share = (value / maximum).astype(np.float32)
         evidence = Evidence(self.bank, at, share, seed)
-        pattern, train, valid = choose(evidence, [node.clause() for node in grow(evidence)], validate)
+        chosen, train, valid = choose(evidence, [node.clause() for node in grow(evidence)], validate)
+        pattern = tidied(chosen)
         strength = pattern.predict(self.text)
         fires, said = evidence.y > FIRES, strength > FIRES
         both = float((fires & said).sum())

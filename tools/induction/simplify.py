@@ -11,7 +11,20 @@ from collections.abc import Iterator
 import numpy as np
 
 from dragoman.tools.patterns.forms import FORMS
-from dragoman.tools.patterns.language import Clause, Condition, Earlier, Form, Like, Near, OneOf, Pattern, Tokens, Unless, Word
+from dragoman.tools.patterns.language import (
+    LEVELS,
+    Clause,
+    Condition,
+    Earlier,
+    Form,
+    Like,
+    Near,
+    OneOf,
+    Pattern,
+    Tokens,
+    Unless,
+    Word,
+)
 from dragoman.tools.patterns.render import render
 
 from .fit import Board, Fit
@@ -77,6 +90,58 @@ def shortenings(evidence: Evidence, clauses: list[Clause]) -> list[tuple[Pattern
     return path
 
 
+def tidied(pattern: Pattern) -> Pattern:
+    """The same rule without the listed tokens for which a stronger clause holds in any case."""
+    clauses = pattern.clauses
+    order = sorted(range(len(clauses)), key=lambda place: (-LEVELS[clauses[place].level], len(clauses[place].conditions)))
+    kept: dict[int, Clause] = {}
+    for place in order:
+        left: Clause | None = clauses[place]
+        for stronger in kept.values():
+            left = _less(left, stronger) if left else None
+        if left:
+            kept[place] = left
+    return Pattern(tuple(kept[place] for place in sorted(kept)))
+
+
+def _less(clause: Clause, stronger: Clause) -> Clause | None:
+    """What is left to say of a clause beside a stronger one; None where that says it all."""
+    own = clause.conditions
+    new = [condition for condition in stronger.conditions if condition not in own]
+    if not new:
+        return Clause(clause.level, tokens, own) if (tokens := _rest(clause.tokens, stronger.tokens)) else None
+    if len(new) > 1 or clause.tokens != stronger.tokens:
+        return clause
+    for place, condition in enumerate(own):
+        if isinstance(condition, Near | Word) and isinstance(new[0], Near | Word) and _same_place(condition, new[0]):
+            listed = _rest(_listed(condition), _listed(new[0]))
+            if listed is None:
+                return None
+            return Clause(clause.level, clause.tokens, (*own[:place], _with(condition, listed), *own[place + 1 :]))
+    return clause
+
+
+def _rest(tokens: Tokens, others: Tokens) -> Tokens | None:
+    """A list without what stands in another list; None where nothing is left, the set as it is where either is no list."""
+    if tokens == others:
+        return None
+    (mine, *more), (theirs, *further) = ([factor for term in one.terms for factor in term] for one in (tokens, others))
+    if more or further or not isinstance(mine, OneOf) or not isinstance(theirs, OneOf):
+        return tokens
+    texts = tuple(text for text in mine.texts if text not in theirs.texts)
+    return Tokens(((OneOf(texts),),)) if texts else None
+
+
+def _same_place(one: Near | Word, other: Near | Word) -> bool:
+    if isinstance(one, Near):
+        return isinstance(other, Near) and one.offset == other.offset
+    return isinstance(other, Word) and one.place == other.place
+
+
+def _listed(condition: Near | Earlier | Word) -> Tokens:
+    return condition.words if isinstance(condition, Word) else condition.tokens
+
+
 def _steps(clauses: tuple[Clause, ...]) -> Iterator[tuple[Step, tuple[int, Clause | None]]]:
     """What can be left out, or said by a form: the clause's place, and what takes its place."""
     for place, clause in enumerate(clauses):
@@ -99,7 +164,7 @@ def _slimmer(clause: Clause) -> Iterator[Clause]:
             yield Clause(clause.level, clause.tokens, others)
         inner = condition.inner if isinstance(condition, Unless) else condition
         if isinstance(inner, Near | Earlier | Word):
-            listed = inner.words if isinstance(inner, Word) else inner.tokens
+            listed = _listed(inner)
             for tokens in (*_shorter_list(listed), *forms_of(listed)):
                 slim = _with(inner, tokens)
                 kept = Unless(slim) if isinstance(condition, Unless) else slim
