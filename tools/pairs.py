@@ -115,7 +115,7 @@ def minimal_pairs(
     prompt = Prompt.from_ids(probe.subject, focus.ids)
     at, seen, tried = len(prompt) - 1, {prompt.ids}, []
     longest = probe.subject.max_positions - int(probe.prepend_bos)
-    for edit in _edits(probe, prompt, reach, substitutes):
+    for edit in small_edits(probe, prompt, reach, substitutes):
         edited = apply(probe, prompt, [edit])
         image = edited.image(at)
         if image is None or edited.after.ids in seen or image >= longest:
@@ -137,7 +137,8 @@ def minimal_pairs(
     )
 
 
-def _edits(probe: Probe, prompt: Prompt, reach: int, substitutes: int) -> Iterator[Edit]:
+def small_edits(probe: Probe, prompt: Prompt, reach: int, substitutes: int) -> Iterator[Edit]:
+    """The edits of `minimal_pairs`, not yet made; the position is the prompt's last token, which no edit deletes."""
     last = len(prompt) - 1
     neutral = probe.subject.vocabulary[probe.neutral] if probe.bench is not None else None
     for at in range(last, max(-1, last - reach - 1), -1):
