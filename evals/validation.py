@@ -28,20 +28,23 @@ class Validator:
         The correlation is over all tokens, a constant prediction counting 0; so does a feature that is silent on validation. The
         balanced accuracy is over all contexts, near misses (which hold a token that the feature often fires on in train)
         counting as much as all silent contexts together, as in the published detection score; a feature that never fires on
-        validation has one of 0.5.
+        validation has one of 0.5. Contexts that a sampled store does not keep take no part.
         """
         threshold = self._threshold[feature]
         flat, values = self.store.activations(feature, "validation")
         train, strength = self.store.activations(feature, "train")
-        contexts = Contexts(self.text, flat, values > threshold, self._train_ids[train[strength > threshold]])
-        size = len(self.text)
-        real = np.zeros(size)
+        tokens = self.store.tokens("validation")
+        unknown = tokens.index.rows_of(self.store.unknown_contexts(feature, "validation"))
+        known = ~np.isin(self.text.row, unknown)
+        contexts = Contexts(self.text, flat, values > threshold, self._train_ids[train[strength > threshold]], unknown)
+        size = int(known.sum())
+        real = np.zeros(len(self.text))
         real[flat] = values
-        mean, variance = real.mean(), real.var()
+        mean, variance = real[known].mean(), real[known].var()
 
         def validate(pattern: Pattern) -> Fit:
             predicted = pattern.predict(self.text)
-            said = np.flatnonzero(predicted)
+            said = np.flatnonzero((predicted > 0) & known)
             strength = predicted[said].astype(np.float64)
             centre = strength.sum() / size
             spread = (strength @ strength / size - centre**2) * variance

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -35,10 +35,14 @@ class Planted:
 
     tokens: Table
     values: NDArray[np.float32]
+    unknown: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def activations(self, feature: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         at = np.flatnonzero(self.values)
         return at, self.values[at]
+
+    def unknown_contexts(self, feature: int) -> NDArray[np.int64]:
+        return self.unknown
 
 
 def texts(seed: int, count: int) -> list[str]:
@@ -254,3 +258,22 @@ def test_what_a_stronger_clause_says_is_not_said_again(said: str, less: str, spl
     text = PatternText(splits["train"], Inducer(Planted(splits["train"], np.zeros(0, np.float32))).usage)
     assert str(tidied(parse(said))) == less
     assert np.array_equal(parse(said).predict(text), parse(less).predict(text))
+
+
+def test_contexts_that_a_sampled_store_does_not_keep_are_not_taken_for_silent(splits: dict[str, Table]) -> None:
+    """Four fifths of the contexts are not kept; the label is that of the fifth that is, and is not thought to be imprecise."""
+    table = splits["train"]
+    text = PatternText(table, Inducer(Planted(table, np.zeros(0, np.float32))).usage)
+    value = parse('fully: "robin" "crow"; weakly: digit where next "="').predict(text)
+    kept = text.row % 5 == 0
+    missing = np.unique(text.row[~kept & np.isin(text.row, text.row[value > 0])])
+    sample = Planted(table, np.where(kept, value, 0), np.asarray(table.context_ids)[missing])
+    small = Inducer(sample).induce(0, lambda pattern: Fit(correlation(pattern, text, value), 0.5))
+    assert correlation(small.pattern, text, value) > 0.97
+    assert small.figures.precision is not None and small.figures.precision > 0.97 and small.figures.r_train > 0.97
+    unaware = Inducer(Planted(table, sample.values)).induce(0, lambda pattern: Fit(correlation(pattern, text, value), 0.5))
+    assert unaware.figures.r_train < 0.7
+
+
+def correlation(pattern: Pattern, text: PatternText, value: NDArray[np.float32]) -> float:
+    return float(np.corrcoef(pattern.predict(text), value)[0, 1])

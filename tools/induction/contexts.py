@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,13 +18,22 @@ TRIGGERS = 10
 class Contexts:
     """Weights of one split's contexts: all firing ones alike; of the silent ones, near misses as much as all together."""
 
-    def __init__(self, text: PatternText, at: NDArray[np.int64], fires: NDArray[np.bool_], fired_on: NDArray[np.integer]) -> None:
+    def __init__(
+        self,
+        text: PatternText,
+        at: NDArray[np.int64],
+        fires: NDArray[np.bool_],
+        fired_on: NDArray[np.integer],
+        unknown: Sequence[int] | NDArray[np.int64] = (),
+    ) -> None:
         """`at`: flat indices of the active tokens of the split; `fires`: which of them are above the threshold (shapes:
-        (active,)); `fired_on`: token ids on which the feature fires in train, one entry an occurrence."""
+        (active,)); `fired_on`: token ids on which the feature fires in train, one entry an occurrence; `unknown`: rows of the
+        contexts that are neither, because a sampled store does not keep them."""
         rows = len(text.starts) - 1
         firing, silent = np.zeros(rows, bool), np.ones(rows, bool)
         firing[text.row[at[fires]]] = True
         silent[text.row[at]] = False
+        silent[np.asarray(unknown, np.int64)] = False
         counts = np.bincount(fired_on, minlength=len(text.vocabulary))
         often = np.argsort(-counts, kind="stable")[:TRIGGERS]
         triggers = often[counts[often] > 0]

@@ -104,7 +104,7 @@ class Cells:
         self.hits, self.alarms = contexts
         cells = len(self.n)
         self.member = ((np.arange(cells)[:, None] >> np.arange(cells.bit_length() - 1)) & 1).astype(bool)
-        self.tokens = len(evidence.y)
+        self.tokens = int(evidence.known.sum())
         self.sum = evidence.sum
         self.total = evidence.total
 

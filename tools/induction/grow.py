@@ -75,9 +75,9 @@ class Option(NamedTuple):
 class Evidence:
     """One feature on train: where it is active and how strongly."""
 
-    def __init__(self, bank: Bank, at: Longs, value: Floats, seed: int) -> None:
+    def __init__(self, bank: Bank, at: Longs, value: Floats, seed: int, unknown: Longs | None = None) -> None:
         """`at`: flat indices of the active tokens, ascending; `value`: activation as a share of the train maximum.
-        Shapes: (active,)."""
+        Shapes: (active,). `unknown`: rows of the contexts of which a sampled store says nothing. Shape: (unknown,)."""
         self.bank = bank
         self.at = at
         self.y = np.zeros(len(bank.text), np.float32)
@@ -85,7 +85,10 @@ class Evidence:
         self.total = float((value.astype(np.float64) ** 2).sum())
         self.sum = float(value.sum(dtype=np.float64))
         firing = value > FIRES
-        self.contexts = Contexts(bank.text, at, firing, bank.text.ids[at[firing]])
+        rows = np.zeros(0, np.int64) if unknown is None else unknown
+        self.contexts = Contexts(bank.text, at, firing, bank.text.ids[at[firing]], rows)
+        self.known = ~np.isin(bank.text.row, rows)
+        """Which tokens anything is known about. Shape: (tokens,)."""
         self.free = np.ones(len(bank.text), bool)
         self.left = {offset: bank.counts(offset).copy() for offset in (0, *OFFSETS)}
         """How often each token id stands at the place, over the tokens not yet covered. Shapes: (vocabulary + 1,)."""
@@ -96,12 +99,15 @@ class Evidence:
         self._rows: dict[tuple[Tokens, tuple[Condition, ...]], Longs] = {}
         self._places: dict[tuple[Tokens, tuple[Condition, ...]], Longs] = {}
         self.random = np.random.default_rng((seed, len(at)))
+        if len(rows):
+            self.cover(np.flatnonzero(~self.known))
 
     def places(self, tokens: Tokens, conditions: tuple[Condition, ...]) -> Longs:
-        """Train tokens for which a clause holds, ascending; remembered. Shape: (found,)."""
+        """Known train tokens for which a clause holds, ascending; remembered. Shape: (found,)."""
         key = (tokens, conditions)
         if key not in self._places:
-            self._places[key] = where(Clause("strongly", tokens, conditions), self.bank.text)
+            found = where(Clause("strongly", tokens, conditions), self.bank.text)
+            self._places[key] = found[self.known[found]]
         return self._places[key]
 
     def rows(self, tokens: Tokens, conditions: tuple[Condition, ...]) -> Longs:
@@ -138,7 +144,7 @@ def grow(evidence: Evidence, most: int = MAX_CLAUSES) -> list[Node]:
         place, split = max(enumerate(splits), key=lambda pair: pair[1].gain if pair[1] else -1.0, default=(0, None))
         fresh_score = _score(evidence, fresh) if fresh else -1.0
         if not nodes and fresh_score <= 0:
-            return [fresh or Node(ANY, (), evidence.bank.text.index, 0.0, 1.0)]
+            return [fresh or Node(ANY, (), np.flatnonzero(evidence.known), 0.0, 1.0)]
         split_score = split.gain / evidence.total - PENALTY * (split.words + CLAUSE_WORDS) if split else -1.0
         if max(fresh_score, split_score) <= 0:
             break

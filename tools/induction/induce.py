@@ -51,6 +51,9 @@ class View(Protocol):
     def activations(self, feature: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Flat indices into `tokens`, ascending, and values of the non-zero activations. Shapes: (active,)."""
 
+    def unknown_contexts(self, feature: int) -> NDArray[np.int64]:
+        """Numbers of the contexts in which the feature is active, but who knows where: a sampled store keeps no more."""
+
 
 WORD_PRICE = 0.002
 """What every word of a label must bring on validation, in the mean of correlation and balanced accuracy."""
@@ -121,11 +124,11 @@ class Inducer:
         if len(at) == 0:
             raise ValueError(f"feature {feature} is never active on the {len(self.text):,} train tokens looked at")
         share = (value / maximum).astype(np.float32)
-        evidence = Evidence(self.bank, at, share, seed)
+        evidence = Evidence(self.bank, at, share, seed, self._unknown(feature))
         chosen, train, valid = choose(evidence, [node.clause() for node in grow(evidence)], validate)
         pattern = tidied(chosen)
         strength = pattern.predict(self.text)
-        fires, said = evidence.y > FIRES, strength > FIRES
+        fires, said = evidence.y > FIRES, (strength > FIRES) & evidence.known
         both = float((fires & said).sum())
         precision = both / float(said.sum()) if said.any() else None
         figures = Figures(precision, both / max(1.0, fires.sum()), int(fires.sum()), train.r, valid.r, valid.accuracy)
@@ -140,6 +143,11 @@ class Inducer:
             figures,
             self._evidence(at, share, strength),
         )
+
+    def _unknown(self, feature: int) -> NDArray[np.int64]:
+        """Rows of the text looked at of which a sampled store says nothing. Shape: (unknown,)."""
+        numbers = self.view.tokens.context_ids[self.thinned.kept]
+        return np.flatnonzero(np.isin(numbers, self.view.unknown_contexts(feature)))
 
     def _evidence(self, at: NDArray[np.int64], share: NDArray[np.float32], strength: NDArray[np.float32]) -> tuple[int, ...]:
         rows = self.text.row[at]
