@@ -92,6 +92,13 @@ class Summary:
                 return line
         return Line(scorer, contestant, median_interval(np.zeros(0), np.random.default_rng(0)), {})
 
+    def against(self, scorer: str, control: str) -> Pairing:
+        """The label against this control; an empty comparison where it was not tried."""
+        for comparison in self.comparisons:
+            if (comparison.scorer, comparison.against) == (scorer, control):
+                return comparison.pairing
+        return paired(np.zeros(0), np.zeros(0), np.random.default_rng(0))
+
 
 def summarise(scores: Iterable[Score], seed: int = 0) -> Summary:
     """Medians and paired comparisons of one scoring run (one judge, one split)."""

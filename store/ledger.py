@@ -21,9 +21,9 @@ import pyarrow as pa
 from .database import open_ledger
 from .disk import disk_errors
 from .hashing import row_id
-from .records import Failure, Label, Run, Score
+from .records import Failure, JudgeAnswer, Label, Run, Score
 
-TABLES = ("run", "label", "score", "failure", "model_call")
+TABLES = ("run", "label", "score", "failure", "model_call", "answer")
 _JSON = ("facets", "evidence", "flags")
 
 
@@ -57,12 +57,21 @@ class Ledger:
         with self._transaction("writing a run") as connection:
             connection.execute("UPDATE run SET status = ?, finished = ? WHERE id = ?", (status, _now(), run))
 
-    def record(self, *, labels: Sequence[Label] = (), scores: Sequence[Score] = (), failures: Sequence[Failure] = ()) -> None:
+    def record(
+        self,
+        *,
+        labels: Sequence[Label] = (),
+        scores: Sequence[Score] = (),
+        failures: Sequence[Failure] = (),
+        answers: Sequence[JudgeAnswer] = (),
+    ) -> None:
         """Append rows in one transaction: all of them are there when this returns, or none."""
         with self._transaction("writing labels and scores") as connection:
             _insert(connection, "label", [_plain(label) for label in labels])
             _insert(connection, "score", [{"id": score_id(score), **_plain(score)} for score in scores])
             _insert(connection, "failure", [{"id": row_id(f.run, f.feature, f.step), **_plain(f)} for f in failures])
+            named = [(a, row_id("answer", a.run, a.feature, a.contestant, a.score, a.item)) for a in answers]
+            _insert(connection, "answer", [{"id": name, **_plain(a)} for a, name in named])
 
     def add_label(self, label: Label) -> None:
         """Append a label."""
@@ -110,6 +119,11 @@ class Ledger:
             split=split,
         )
         return [Score(**{name: value for name, value in _rich(row).items() if name != "id"}) for row in rows]
+
+    def answers(self, run: str, contestant: str | None = None, score: str | None = None) -> list[JudgeAnswer]:
+        """A judge's answers in one run, narrowed down where asked, by feature and question."""
+        rows = self._select("answer", "feature, score, contestant, item", run=run, contestant=contestant, score=score)
+        return [JudgeAnswer(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
 
     def failures(self, run: str | None = None) -> list[tuple[int, str, str]]:
         """Feature, step and reason of every failure, of one run where asked."""
@@ -189,7 +203,7 @@ def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[dict[str,
         connection.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))
 
 
-def _plain(record: Label | Score | Failure) -> dict[str, Any]:
+def _plain(record: Label | Score | Failure | JudgeAnswer) -> dict[str, Any]:
     """A record as columns: lists as JSON, lone surrogates replaced, which no database takes."""
     row = record.model_dump(mode="python")
     for name in _JSON:

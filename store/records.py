@@ -286,6 +286,31 @@ class Score(Record):
     """Remarks a reader needs: `scores the rule, not the words`, `constant prediction`, `sampled`."""
 
 
+class JudgeAnswer(Record):
+    """What a judge answered to one question behind a score, beside the truth. No agent ever sees one."""
+
+    run: str
+    """The run it was asked in."""
+    feature: int
+    """Global id of the feature."""
+    contestant: str
+    """`label`, or the control."""
+    score: str
+    """`detection` or `fuzzing`."""
+    item: int
+    """Which question of that feature and score; the same question for every judge."""
+    context: int
+    """Number of the context that was shown."""
+    truth: bool | None
+    """Whether it fires, or the highlights are right; None where it is active below the threshold."""
+    probability: float | None
+    """Of yes; None where the answer could not be read."""
+    way: str
+    """How it was read."""
+    unscored: str | None
+    """Why it could not be read."""
+
+
 class Failure(Record):
     """A step of a run that failed on a feature."""
 

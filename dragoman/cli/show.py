@@ -133,7 +133,7 @@ def _examples(store: Opened, feature: Feature, material: Material, number: int) 
     from dragoman.evals.report.sections import SHOWN, predictions
 
     label = material.labels.get(feature.id)
-    judge = judge_named(material.judge or "pattern", store) if label and number else None
+    judge = judge_named("pattern", store) if label and number else None
     parts: list[RenderableType] = []
     for split, stratum, _, title in SHOWN:
         found = store.examples(feature.id, split, stratum, number) if number and feature.stats.max > 0 else []

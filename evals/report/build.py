@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from markupsafe import Markup
 
 from dragoman.evals.judges import judge_named
 from dragoman.evals.progress import Progress
-from dragoman.evals.statistics import Interval, plain
+from dragoman.evals.statistics import Interval, calibration, plain
 from dragoman.evals.summary import CONTESTANTS, SCORERS, Summary, summarise, tabulate
 from dragoman.evals.workforce import Done, work
 from dragoman.store.disk import disk_errors
@@ -29,15 +30,25 @@ from dragoman.store.records import Score
 
 from .material import Material
 from .pack import pack
-from .plots import COLOURS, Axis, Dot, Group, distributions, histogram, scatter
+from .plots import COLOURS, Axis, Dot, Group, distributions, histogram, reliability, scatter
 from .sections import Cell, Page, Section, cell, section
 
 log = logging.getLogger(__name__)
 
 SECTIONS = 2000
 """More features than this get no section of their own."""
-TABLE = ("simulation.r", "detection.auroc", "detection.balanced_accuracy")
-"""Scorers shown in the table of all features."""
+TABLE: Mapping[str, str] = {
+    "simulation.r": "r",
+    "detection.auroc": "AUROC",
+    "detection.balanced_accuracy": "balanced accuracy",
+    "fuzzing.auroc": "fuzzing AUROC",
+    "embedding.auroc": "embedding AUROC",
+    "collision.accuracy": "collision",
+    "generation.auroc": "generation AUROC",
+    "counterfactual.auroc": "counterfactual AUROC",
+    "intervention.accuracy": "intervention",
+}
+"""Scorers shown in the table of all features where they were asked for, with the heads of their columns."""
 
 
 def write_report(material: Material, path: Path, workers: int = 2, progress: bool = True) -> Path:
@@ -49,7 +60,7 @@ def write_report(material: Material, path: Path, workers: int = 2, progress: boo
         order = sorted((live + rest)[:SECTIONS])
         text = _environment().get_template("report.html.j2").render(**_head(store, material, table, order))
     sections: dict[int, Section] = {}
-    setup = partial(_renderer, material, tuple(order))
+    setup = partial(_renderer, replace(material, answers=()), tuple(order))
     with Progress("report", len(order), enabled=progress) as bar:
         for feature, outcome in work(order, setup, workers if len(order) > 20 else 0):
             if isinstance(outcome, Done):
@@ -80,7 +91,7 @@ def _renderer(material: Material, order: Sequence[int]) -> Callable[[int], Secti
     """Runs in a worker: a function from feature to section."""
     store, environment = Store.open(material.store), _environment()
     page = Page({feature: label.name for feature, label in material.labels.items()}, order)
-    judge = judge_named(material.judge or "pattern", store) if material.labels else None
+    judge = judge_named("pattern", store) if material.labels else None  # underlines what a label's rule predicts
     labels, scores = material.labels, material.scores
     return lambda feature: section(environment, store, feature, labels.get(feature), scores.get(feature, ()), judge, page)
 
@@ -107,6 +118,7 @@ def _head(store: Store, material: Material, table: Mapping[int, dict[str, Any]],
     kinds = Counter(table[f]["liveness"] for f in material.features)
     scored = {score.feature for score in every if score.contestant == "label" and score.value is not None}
     agents = sorted({label.agent for label in material.labels.values()})
+    shown = [scorer for scorer in TABLE if summary is None or summary.tried(scorer, "label")]
     return {
         "subject": Path(store.subject.name).name,
         "store": material.store.name,
@@ -119,10 +131,10 @@ def _head(store: Store, material: Material, table: Mapping[int, dict[str, Any]],
         "tiles": _tiles(kinds, len(material.labels), len(scored), summary),
         "lines": [] if summary is None else summary_rows(summary),
         "unscored": _reasons(every),
-        "plots": [] if summary is None else _plots(summary, every, table, store, material.features),
+        "plots": [] if summary is None else [*_plots(summary, every, table, store, material.features), *_calibration(material)],
         "kinds": sorted(kinds),
-        "columns": _columns(),
-        "rows": [_row(store, f, material, table[f], f in placed) for f in material.features],
+        "columns": _columns(shown),
+        "rows": [_row(store, f, material, table[f], f in placed, shown) for f in material.features],
         "left_out": len(material.features) - len(order) - kinds["dead"],
         "sections": [Markup(MARK)],
         "style": _asset("style.css"),
@@ -137,7 +149,7 @@ def summary_rows(summary: Summary) -> list[dict[str, Any]]:
         lines = [summary.line(scorer, contestant) for contestant in CONTESTANTS]
         if not any(line.median.n for line in lines):
             continue
-        differences = [c.pairing for c in summary.comparisons if c.scorer == scorer]
+        differences = [summary.against(scorer, control) for control in CONTESTANTS[1:]]
         cells = [_interval_cell(line.median) for line in lines]
         cells += [_interval_cell(d.median, "+.3f", f"better on {d.better:.0%}") for d in differences]
         rows.append({"name": name, "n": lines[0].median.n, "cells": cells})
@@ -187,6 +199,12 @@ def _plots(
         ("simulation.r", "Simulation: correlation of predicted with real activation, per token", -0.2),
         ("detection.auroc", "Detection: AUROC over contexts", 0.0),
         ("detection.balanced_accuracy", "Detection: balanced accuracy over contexts", 0.0),
+        ("fuzzing.auroc", "Fuzzing: AUROC of right against wrong highlights", 0.0),
+        ("embedding.auroc", "Embedding: AUROC of the similarity of label and context", 0.0),
+        ("collision.accuracy", "Collision: share of texts told from those of near features", 0.0),
+        ("generation.auroc", "Generation: AUROC of texts written to fire and not to fire", 0.0),
+        ("counterfactual.auroc", "Counterfactual: AUROC over originals and small edits", 0.0),
+        ("intervention.accuracy", "Intervention: share of steered continuations recognised", 0.0),
     ):
         if not any((scorer, contestant) in values for contestant in CONTESTANTS):
             continue
@@ -198,6 +216,7 @@ def _plots(
                 summary.line(scorer, contestant).median,
             )
             for contestant in CONTESTANTS
+            if summary.tried(scorer, contestant)
         ]
         plots.append(distributions(title, Axis("score on test (no unit); height: number of features", low, 1.0), groups))
     fires = {f: float(table[f]["firing_density"]) for f in features}
@@ -229,8 +248,19 @@ def _plots(
     return plots
 
 
-def _columns() -> list[tuple[str, bool]]:
-    names = [("r", True), ("AUROC", True), ("balanced accuracy", True)]
+def _calibration(material: Material) -> list[Markup]:
+    """For every kind of question with answers: of what was given probability p, which share came true?"""
+    plots = []
+    for score in sorted({answer.score for answer in material.answers}):
+        known = [a for a in material.answers if a.score == score and a.truth is not None and a.probability is not None]
+        if known:
+            found = calibration(np.array([a.probability for a in known], float), np.array([a.truth for a in known], bool))
+            plots.append(reliability(f"Calibration of the judge: {score}", found))
+    return plots
+
+
+def _columns(shown: Sequence[str]) -> list[tuple[str, bool]]:
+    names = [(TABLE[scorer], True) for scorer in shown]
     return [
         ("feature", False),
         ("label", False),
@@ -242,11 +272,13 @@ def _columns() -> list[tuple[str, bool]]:
     ]
 
 
-def _row(store: Store, feature: int, material: Material, row: Mapping[str, Any], here: bool) -> dict[str, Any]:
+def _row(
+    store: Store, feature: int, material: Material, row: Mapping[str, Any], here: bool, shown: Sequence[str]
+) -> dict[str, Any]:
     found = {(score.scorer, score.contestant): score for score in material.scores.get(feature, ())}
     share = 100 * float(row["firing_density"])
     cells = [Cell(f"{share:.3g}", "", f"{share:.6g}")]
-    cells += [cell(found.get((scorer, "label"))) for scorer in TABLE]
+    cells += [cell(found.get((scorer, "label"))) for scorer in shown]
     cells += [cell(found.get(("simulation.r", control))) for control in CONTESTANTS[1:]]
     label = material.labels.get(feature)
     return {

@@ -10,7 +10,7 @@ from pathlib import Path
 from dragoman.evals.jobs import asked_features, labeling_run
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
-from dragoman.store.records import Label, Run, Score
+from dragoman.store.records import JudgeAnswer, Label, Run, Score
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Material:
     """Id of the scoring run; empty when nothing is scored."""
     judge: str
     """Name of the judge; empty when nothing is scored."""
+    answers: Sequence[JudgeAnswer] = ()
+    """What a judge that reads words answered about labels, beside the truth."""
 
 
 def gather(store: Store, run: str | None = None, features: Sequence[int] | None = None) -> Material:
@@ -47,7 +49,9 @@ def gather(store: Store, run: str | None = None, features: Sequence[int] | None 
     for score in store.ledger.scores(run=scoring.id) if scoring else []:
         if score.feature in wanted:
             scores.setdefault(score.feature, []).append(score)
-    return Material(store.path, labels, scores, sorted(wanted), scoring.id if scoring else "", config.get("judge", ""))
+    answers = store.ledger.answers(scoring.id, "label") if scoring else []
+    known = [answer for answer in answers if answer.feature in wanted]
+    return Material(store.path, labels, scores, sorted(wanted), scoring.id if scoring else "", config.get("judge", ""), known)
 
 
 def scoring_run(store: Store, run: str | None) -> Run | None:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from dragoman.evals.statistics import Interval
+from dragoman.evals.statistics.calibration import Calibration
 
 WIDTH, LEFT, RIGHT = 560, 56, 24
 COLOURS = {"label": "var(--label)", "token_lookup": "var(--lookup)", "shuffled": "var(--shuffled)"}
@@ -139,6 +140,25 @@ def scatter(title: str, across: Axis, up: Axis, dots: Sequence[Dot], diagonal: b
             f"<title>{escape(dot.title)}</title></circle></a>"
         )
     parts.append(_text("figure", WIDTH - RIGHT, top - 8, f"n = {len(dots)} features", "end"))
+    return _svg(title, height, parts)
+
+
+def reliability(title: str, found: Calibration) -> Markup:
+    """Observed share against predicted probability, a bar for each 95 % interval; a calibrated judge is the diagonal."""
+    top, height = 30, 330
+    floor = height - 40
+    across, up = Axis("probability that the judge gave (mean of a bin)", 0.0, 1.0), Axis("share that came true", 0.0, 1.0)
+    left, right = (f"{_x(end, across):.1f} {_y(end, up, top, floor):.1f}" for end in (0, 1))
+    parts = [_frame(across, top, floor), _vertical(up, top, floor), f'<path class="diagonal" d="M{left}L{right}"/>']
+    for bin in (bin for bin in found.bins if bin.n):
+        x = _x(bin.predicted, across)
+        low, high = (_y(end, up, top, floor) for end in bin.interval)
+        parts.append(
+            f'<g><path d="M{x:.1f} {low:.1f}V{high:.1f}" stroke="var(--label)" stroke-width="1.6"/>'
+            f'<circle cx="{x:.1f}" cy="{_y(bin.observed, up, top, floor):.1f}" r="4" fill="var(--label)"/>'
+            f"<title>{bin.predicted:.2f} given, {bin.observed:.2f} came true, n = {bin.n}</title></g>"
+        )
+    parts.append(_text("figure", WIDTH - RIGHT, top - 8, f"Brier score {found.brier:.3f}; n = {found.n} answers", "end"))
     return _svg(title, height, parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,10 @@ SHOWN: tuple[tuple[Split, Stratum, int, str], ...] = (
     ("test", "top", 3, "Strongest on test, which the explainer never saw"),
 )
 """What a section shows: split, stratum, number of examples, heading."""
+
+
+FACET = re.compile(r"detection_facet_(\d+)\.auroc")
+"""Scores of a single facet; there are as many as the label has facets."""
 
 
 class Cell(NamedTuple):
@@ -161,6 +166,10 @@ def score_rows(scores: Iterable[Score]) -> list[Row]:
         own = [found.get((scorer, contestant)) for contestant in CONTESTANTS]
         if any(own):
             rows.append(Row(scorer, name, own[0].n if own[0] else 0, [cell(score) for score in own]))
+    for (scorer, _), score in found.items():
+        number = FACET.fullmatch(scorer)
+        if number:
+            rows.append(Row(scorer, f"detection by facet {number[1]} alone, AUROC", score.n, [cell(score), *[cell(None)] * 2]))
     return rows
 
 
