@@ -109,8 +109,10 @@ class Reader(Protocol):
     Raises UserError where no further question makes sense: a budget is reached, the key is wrong, the server stays away.
     """
 
-    name: str
-    """Recorded with every score, for example `vllm:judge-1b`."""
+    @property
+    def name(self) -> str:
+        """Recorded with every score, for example `vllm:judge-1b`."""
+        ...
 
     async def detect(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Answer]:
         """Probability that a feature so described fires anywhere in each text."""

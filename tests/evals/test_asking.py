@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 
 from dragoman.evals.asking import Means, Outcome, Wish, ask_scores
+from dragoman.evals.comparison import compare
 from dragoman.evals.gateway.budget import Budget
 from dragoman.evals.gateway.models import model_named
+from dragoman.evals.report.build import write_report
+from dragoman.evals.report.material import gather
 from dragoman.evals.scorers.sample import Sizes
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
@@ -28,13 +31,13 @@ from tests.evals.gateway.server import Said, ScriptedServer
 from tests.support.synthetic import WORDS, make_store
 
 ROOT = Path(__file__).parents[2]
-FEATURES = (1, 2, 3, 5)
-WISH = Wish(("detection", "fuzzing", "simulation", "collision"), FEATURES, sizes=Sizes(12, 12, 4, 2, 4))
+FEATURES = (1, 2, 3)
+WISH = Wish(("detection", "fuzzing", "simulation", "collision"), FEATURES, sizes=Sizes(10, 10, 3, 1, 2))
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    make_store(tmp_path / "store", documents=200).close()
+    make_store(tmp_path / "store", documents=200, windows=6, window=6).close()
     return tmp_path / "store"
 
 
@@ -63,8 +66,8 @@ def looks_for_the_word(body: dict[str, Any]) -> Said:
         return Said("", prompt_chances=lambda place, tokens: {"9" if tokens[place - 2].strip() == word else "0": 0.9})
     if "In which one?" in asked:
         shown = re.findall(r"([A-Z]):\n<text>\n(.*?)\n</text>", asked, re.DOTALL)
-        fits = [letter for letter, text in shown if word in re.findall(r"<< ?(\S+?)>>", text)] or [shown[0][0]]
-        return Said(chances=[{letter: 0.97 / len(fits) for letter in fits}])
+        fits = {letter: 0.97 if word in re.findall(r"<< ?(\S+?)>>", text) else 0.01 for letter, text in shown}
+        return Said(chances=[{letter: chance / sum(fits.values()) for letter, chance in fits.items()}])
     marked = re.search(r"<marked>\n(.*?)\n</marked>", asked, re.DOTALL)
     seen = re.findall(r"<<(.*?)>>", marked[1]) if marked else re.findall(r"<text>\n(.*?)\n</text>", asked, re.DOTALL)
     yes = 0.95 if any(word in piece.split() for piece in seen) else 0.05
@@ -83,13 +86,13 @@ def scores(path: Path, outcome: Outcome) -> dict[tuple[int, str, str], Score]:
 
 def test_a_label_that_says_the_word_scores_high_and_another_ones_does_not(path: Path) -> None:
     add_labels(path, "labels", right())
-    with ScriptedServer(looks_for_the_word, keep=False) as server:
+    with ScriptedServer(looks_for_the_word) as server:
         outcome = run(path, server)
     found = scores(path, outcome)
     for feature in FEATURES:
         for scorer in ("detection.auroc", "fuzzing.auroc", "collision.accuracy"):
             own = found[feature, "label", scorer]
-            assert own.value == 1 and own.n >= 10 and own.split == "test" and own.judge == "vllm:judge", own
+            assert own.value == 1 and own.n >= 8 and own.split == "test" and own.judge == "vllm:judge", own
             assert "read from log-probabilities" in own.flags and own.low is not None and own.high == 1
         r = found[feature, "label", "simulation.r"].value
         assert r is not None and r > 0.9
@@ -98,7 +101,7 @@ def test_a_label_that_says_the_word_scores_high_and_another_ones_does_not(path: 
         assert (feature, "token_lookup", "fuzzing.auroc") not in found
     assert outcome.remarks == () and outcome.tokens == server.prompt_tokens + server.completion_tokens
     with Store.open(path) as store:
-        assert len(store.sql("select * from model_call where status = 'settled'")) == server.answered
+        assert len(store.sql("select * from model_call where status = 'settled'")) == len(server.seen)
 
 
 def test_dead_features_and_those_without_a_label_say_so(path: Path) -> None:
@@ -111,19 +114,19 @@ def test_dead_features_and_those_without_a_label_say_so(path: Path) -> None:
 
 def test_a_budget_stops_the_run_and_the_same_command_goes_on_to_the_same_scores(path: Path) -> None:
     add_labels(path, "labels", right())
-    with ScriptedServer(looks_for_the_word, keep=False) as server:
+    with ScriptedServer(looks_for_the_word) as server:
         with pytest.raises(UserError, match="budget"):
-            run(path, server, budget=Budget(tokens=40_000))
-        assert server.prompt_tokens + server.completion_tokens <= 40_000
+            run(path, server, budget=Budget(tokens=25_000))
+        assert server.prompt_tokens + server.completion_tokens <= 25_000
         stopped = run(path, server)
-        asked = server.answered
+        asked = len(server.seen)
         again = run(path, server)
-        assert server.answered == asked and again.run.id == stopped.run.id
-    with ScriptedServer(looks_for_the_word, keep=False) as server:
+        assert len(server.seen) == asked and again.run.id == stopped.run.id
+    with ScriptedServer(looks_for_the_word) as server:
         undisturbed = run(path, server, fresh=True)
-        assert server.answered == asked, "no question is asked twice"
+        assert len(server.seen) == asked, "no question is asked twice"
     first, second = scores(path, stopped), scores(path, undisturbed)
-    assert len(first) > 80 and {k: s.model_dump(exclude={"run"}) for k, s in first.items()} == {
+    assert len(first) > 60 and {k: s.model_dump(exclude={"run"}) for k, s in first.items()} == {
         k: s.model_dump(exclude={"run"}) for k, s in second.items()
     }
 
@@ -132,7 +135,7 @@ def test_a_budget_stops_the_run_and_the_same_command_goes_on_to_the_same_scores(
 def test_kill_9_in_the_middle_loses_no_answer(path: Path) -> None:
     add_labels(path, "labels", right())
     with ScriptedServer(lambda body: replace(looks_for_the_word(body), delay=0.02), keep=False) as server:
-        command = [sys.executable, "-m", "dragoman", "score", str(path), "--judge", f"vllm:{server.url}", "--features", "1,2,3,5"]
+        command = [sys.executable, "-m", "dragoman", "score", str(path), "--judge", f"vllm:{server.url}", "--features", "1,2,3"]
         command += ["--scores", "detection,fuzzing", "--concurrency", "8", "--quiet"]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         while server.answered < 100:
@@ -165,8 +168,10 @@ def test_a_judge_that_always_says_yes_is_reported(path: Path) -> None:
 
 def test_a_judge_that_refuses_leaves_everything_unscored_with_the_reason(path: Path) -> None:
     add_labels(path, "labels", right((1, 2)))
-    with ScriptedServer(lambda body: Said("I cannot help with that.", logprobs=False), keep=False) as server:
-        outcome = run(path, server, replace(WISH, scores=("detection", "fuzzing"), features=(1, 2)))
+    refusal = Said("I cannot help with that.", logprobs=False)
+    with ScriptedServer(lambda body: refusal, owner="somebody", keep=False) as server:
+        wish = replace(WISH, scores=("detection", "fuzzing"), features=(1, 2))
+        outcome = ask_scores(path, model_named(f"openai:{server.url}#judge"), wish, Means(patience=5), progress=False)
     found = scores(path, outcome)
     own = [found[1, "label", name] for name in ("detection.auroc", "fuzzing.auroc")]
     assert all(s.value is None and s.unscored and "readable" in s.unscored for s in own)
@@ -201,3 +206,44 @@ def test_what_cannot_be_asked_is_one_sentence(path: Path) -> None:
     with ScriptedServer(looks_for_the_word, models=("judge-1b",)) as server:
         assert "judge-1b" in said("--judge", f"vllm:{server.url}#other")
         assert "was not asked about" in said("--judge", f"vllm:{server.url}", "--features", "7")
+
+
+def test_every_answer_is_kept_beside_the_truth_and_the_report_shows_its_calibration(path: Path) -> None:
+    add_labels(path, "labels", right())
+    with ScriptedServer(looks_for_the_word, keep=False) as server:
+        outcome = run(path, server, replace(WISH, scores=("detection", "fuzzing")))
+    with Store.open(path) as store:
+        answers = store.ledger.answers(outcome.run.id, "label")
+        tokens = store.tokens("test")
+        rows = dict(zip(tokens.context_ids.tolist(), range(tokens.n_contexts), strict=True))
+        for answer in answers:
+            text = tokens.text(rows[answer.context]).split()
+            if answer.score == "detection" and answer.truth is not None:
+                assert answer.truth == (WORDS[answer.feature] in text) == ((answer.probability or 0) > 0.5)
+        assert {answer.score for answer in answers} == {"detection", "fuzzing"} and len(answers) > 100
+        material = gather(store)
+    text = write_report(material, path / "report.html", workers=0, progress=False).read_text()
+    assert "Calibration of the judge: detection" in text and "Calibration of the judge: fuzzing" in text
+    assert "Brier score 0.00" in text and "Fuzzing: AUROC" in text and "vllm:judge" in text
+
+
+def test_two_judges_are_compared_on_the_same_questions(path: Path) -> None:
+    add_labels(path, "labels", right())
+    wish = replace(WISH, scores=("detection",))
+    with ScriptedServer(looks_for_the_word, keep=False) as server, ScriptedServer(contrary, models=("other",)) as other:
+        one, two = run(path, server, wish), run(path, other, wish)
+    with Store.open(path) as store:
+        (found,) = compare(store, one.run.id, two.run.id)
+        assert found.questions > 50 and found.features == len(FEATURES)
+        assert found.agreement.pearson.value == pytest.approx(-1) and found.agreement.same.value == 0
+        (itself,) = compare(store, one.run.id, one.run.id[:8])
+        assert itself.agreement.kappa.value == 1
+        with pytest.raises(UserError, match="no single scoring run"):
+            compare(store, one.run.id, "nothing")
+
+
+def contrary(body: dict[str, Any]) -> Said:
+    """Says no wherever the other says yes."""
+    said = looks_for_the_word(body)
+    assert said.chances
+    return Said(chances=[{"Yes": said.chances[0]["No"], "No": said.chances[0]["Yes"]}])
