@@ -46,8 +46,8 @@ def compare(store: Store, first: str, second: str) -> list[Comparison]:
                 f"Runs {runs[0].id} and {runs[1].id} differ in their {name}: only the same questions can be compared."
             )
     answers = [store.ledger.answers(run.id, "label") for run in runs]
-    for run, found in zip(runs, answers, strict=True):
-        if not found:
+    for run, given in zip(runs, answers, strict=True):
+        if not given:
             raise UserError(
                 f"Run {run.id} holds no answers: only judges that read words, asked for detection or fuzzing, leave them."
             )
@@ -55,14 +55,14 @@ def compare(store: Store, first: str, second: str) -> list[Comparison]:
     shared = sorted(set(tables[0]) & set(tables[1]))
     if not shared:
         raise UserError(f"Runs {runs[0].id} and {runs[1].id} share no question: score the same features with both judges.")
-    found_scores = []
+    found = []
     for number, score in enumerate(sorted({key[0] for key in shared})):
         keys = [key for key in shared if key[0] == score]
         features = sorted({key[1] for key in keys})
         sides = [[_probabilities(table, [k for k in keys if k[1] == f]) for f in features] for table in tables]
-        found = agreement(sides[0], sides[1], np.random.default_rng([0, number]))
-        found_scores.append(Comparison(score, len(features), len(keys), found))
-    return found_scores
+        agreed = agreement(sides[0], sides[1], np.random.default_rng([0, number]))
+        found.append(Comparison(score, len(features), len(keys), agreed))
+    return found
 
 
 Question = tuple[str, int, int]

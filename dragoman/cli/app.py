@@ -22,6 +22,7 @@ from . import (
     edit,
     harvest,
     judge,
+    judge_compare,
     label,
     logits,
     match,
@@ -67,6 +68,7 @@ app.command("neighbours")(neighbours.neighbours)
 app.command("match")(match.match)
 app.command("search-inputs")(search_inputs.search_inputs)
 app.command("dictionaries")(dictionaries.dictionaries)
+judge.app.command("compare")(judge_compare.compare)
 app.add_typer(judge.app, name="judge")
 app.add_typer(organism.app, name="organism")
 app.command("sql")(sql.sql)

@@ -36,15 +36,14 @@ def compare(
         found = compared(opened, first, second)
     if json:
         as_json(
-            [
-                {
-                    "score": one.score,
+            {
+                one.score: {
                     "features": one.features,
                     "questions": one.questions,
                     **{name: interval._asdict() for name, interval in one.agreement._asdict().items()},
                 }
                 for one in found
-            ]
+            }
         )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

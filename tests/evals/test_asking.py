@@ -66,7 +66,7 @@ def looks_for_the_word(body: dict[str, Any]) -> Said:
         return Said("", prompt_chances=lambda place, tokens: {"9" if tokens[place - 2].strip() == word else "0": 0.9})
     if "In which one?" in asked:
         shown = re.findall(r"([A-Z]):\n<text>\n(.*?)\n</text>", asked, re.DOTALL)
-        fits = {letter: 0.97 if word in re.findall(r"<< ?(\S+?)>>", text) else 0.01 for letter, text in shown}
+        fits = {letter: 0.97 if word in " ".join(re.findall(r"<<(.*?)>>", text)).split() else 0.01 for letter, text in shown}
         return Said(chances=[{letter: chance / sum(fits.values()) for letter, chance in fits.items()}])
     marked = re.search(r"<marked>\n(.*?)\n</marked>", asked, re.DOTALL)
     seen = re.findall(r"<<(.*?)>>", marked[1]) if marked else re.findall(r"<text>\n(.*?)\n</text>", asked, re.DOTALL)
@@ -217,9 +217,9 @@ def test_every_answer_is_kept_beside_the_truth_and_the_report_shows_its_calibrat
         tokens = store.tokens("test")
         rows = dict(zip(tokens.context_ids.tolist(), range(tokens.n_contexts), strict=True))
         for answer in answers:
-            text = tokens.text(rows[answer.context]).split()
+            words = tokens.text(rows[answer.context]).split()
             if answer.score == "detection" and answer.truth is not None:
-                assert answer.truth == (WORDS[answer.feature] in text) == ((answer.probability or 0) > 0.5)
+                assert answer.truth == (WORDS[answer.feature] in words) == ((answer.probability or 0) > 0.5)
         assert {answer.score for answer in answers} == {"detection", "fuzzing"} and len(answers) > 100
         material = gather(store)
     text = write_report(material, path / "report.html", workers=0, progress=False).read_text()
