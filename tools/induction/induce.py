@@ -126,7 +126,8 @@ class Inducer:
         share = (value / maximum).astype(np.float32)
         evidence = Evidence(self.bank, at, share, seed, self._unknown(feature))
         chosen, train, valid = choose(evidence, [node.clause() for node in grow(evidence)], validate)
-        pattern = tidied(chosen)
+        tidy = tidied(chosen)
+        pattern = tidy if length(tidy) <= length(chosen) else chosen
         strength = pattern.predict(self.text)
         fires, said = evidence.y > FIRES, (strength > FIRES) & evidence.known
         both = float((fires & said).sum())
