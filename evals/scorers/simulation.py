@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from dragoman.evals.judge.reader import Reader, Simulated, Step
-from dragoman.evals.statistics import multiplicities, pearson, pearson_draws, ratio_draws
+from dragoman.evals.statistics import correlation_interval, multiplicities, pearson, pearson_draws, ratio_draws
 
 from .asked import gather, remarks, unreadable
 from .exam import Exam
@@ -24,8 +24,8 @@ READ = (*NAMES, *EXPLAINED)
 """What a reader's simulation is scored by."""
 SIZE = 12
 """Contexts in a batch."""
-ENOUGH = 36
-"""Asking does not end before so many contexts: fewer tell too little about how far the correlation may be off."""
+ENOUGH = 24
+"""Asking does not end before so many contexts of the natural sample are read."""
 
 
 async def ask(reader: Reader, claim: str, exam: Exam, step: Step, width: float | None = None, size: int = SIZE) -> list[Measure]:
@@ -33,6 +33,13 @@ async def ask(reader: Reader, claim: str, exam: Exam, step: Step, width: float |
 
     Predictions are shares of the train maximum and are never refitted. A passage that cannot be read is left out, and the others
     of its stratum weigh more. With `width`, asking ends once the interval of the headline is no wider.
+
+    Coverage of that interval, in 200 simulated features each (700 contexts of 32 tokens; a reader that knows the trigger but
+    not the context, nor the weak activations elsewhere; width 0.2): it holds the true r of .83 / .57 / .85 in .96 / 1.00 / .99
+    of them after 52 / 74 / 44 of 74 contexts, with everything asked in .97 / 1.00 / 1.00. The bootstrap alone would have held
+    it in .86 / .99 / .93. Where the feature fires in 3 % of contexts and the reader errs in 2 % of the silent ones, none of
+    which may be among the 40 drawn, it is .86 with everything asked and .81 at width 0.2 (.90 at 0.3): there the sample says
+    too little, however it is asked.
     """
     rows, strata = _questions(exam)
 
@@ -42,9 +49,11 @@ async def ask(reader: Reader, claim: str, exam: Exam, step: Step, width: float |
         return [checked(s, len(p.strings)) for s, p in zip(found, passages, strict=True)]
 
     def look(answers: Sequence[Simulated | None]) -> tuple[float | None, float | None]:
-        if sum(answer is not None for answer in answers) < ENOUGH:
+        predicted = _read(rows, answers)
+        natural, weight = _natural(exam, np.array(list(predicted), np.int64))
+        if len(natural) < ENOUGH:
             return None, None
-        r = measures(exam, rows, answers)[0]
+        r = _correlated(exam, NAMES[0], predicted, natural, weight)
         return r.low, r.high
 
     answers = await gather(strata, put, look, step, np.random.default_rng([exam.seed, exam.feature, 6]), width, size)
@@ -66,7 +75,7 @@ def checked(simulated: Simulated, tokens: int) -> Simulated:
 def measures(exam: Exam, rows: Rows, answers: Sequence[Simulated | None]) -> list[Measure]:
     """The figures from a reader's predictions for these contexts, None where it was not asked."""
     part = exam.sample.simulation
-    predicted = {row: a.values for row, a in zip(rows.tolist(), answers, strict=True) if a is not None and a.values is not None}
+    predicted = _read(rows, answers)
     read = np.array(list(predicted), np.int64)
     natural, weight = _natural(exam, read)
     if len(natural) < FEWEST:
@@ -96,8 +105,10 @@ def score(
     """Weighted Pearson correlation of predicted with real activation over all non-special tokens of the sampled contexts.
 
     Predictions are shares of the train maximum and are never refitted on the scored split. A constant prediction scores 0 and
-    is flagged; a constant truth is unscored. The interval resamples documents. Source: the correlation score of Bills et al.,
-    Language models can explain neurons in language models (2023); the weights undo the stratified sampling of contexts.
+    is flagged; a constant truth is unscored. The interval resamples documents, and reaches at least as far as Fisher's for as
+    many pairs as the weighted documents are worth: (sum of weights)^2 / (sum of squared weights) (Kish, Survey Sampling, 1965).
+    Source: the correlation score of Bills et al., Language models can explain neurons in language models (2023); the weights
+    undo the stratified sampling of contexts.
     """
     if np.ptp(real) == 0:
         return unscored((name,), "constant truth")[0]
@@ -108,7 +119,10 @@ def score(
     drawn = multiplicities(documents, np.random.default_rng([seed, feature, 2]))
     draws = pearson_draws(predicted, real, weight, cluster, drawn)
     value = pearson(predicted, real, weight)
-    return measured(name, value, draws, contexts, documents, ())
+    each = np.bincount(cluster, weights=weight)
+    return measured(
+        name, value, draws, contexts, documents, (), correlation_interval(value, float(each.sum() ** 2 / (each**2).sum()))
+    )
 
 
 def explained(
@@ -159,6 +173,11 @@ def _natural(exam: Exam, read: Rows) -> tuple[Rows, Float[NDArray[np.float64], "
 
 
 Read = dict[int, tuple[float, ...]]
+
+
+def _read(rows: Rows, answers: Sequence[Simulated | None]) -> Read:
+    """Predictions by context."""
+    return {row: a.values for row, a in zip(rows.tolist(), answers, strict=True) if a is not None and a.values is not None}
 
 
 def _columns(

@@ -22,7 +22,7 @@ from .bootstrap import (
     ratio_draws,
 )
 from .calibration import Bin, Calibration, calibration
-from .rates import auroc_interval, mean_of_rates, wilson
+from .rates import auroc_interval, correlation_interval, mean_of_rates, wilson
 from .stopping import batches, narrow
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "batches",
     "calibration",
     "cohen_kappa",
+    "correlation_interval",
     "mean_of_rates",
     "median_interval",
     "midranks",

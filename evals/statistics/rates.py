@@ -1,14 +1,15 @@
-"""Intervals in closed form, which stay honest where a bootstrap has nothing to resample: at 0, at 1, and in small samples.
+"""Intervals in closed form, which stay honest where a bootstrap has little to resample: at 0, at 1, and in small samples.
 
-All of them are score intervals: they hold every true value that the figure seen would not contradict, so a perfect AUROC of ten
-texts gets an interval that begins well below 1, where every bootstrap draw is 1. They take items as independent; where texts
-share documents, the bootstrap by document stands beside them and the wider of the two is reported (`scorers.measure`).
+Those of rates and AUROC are score intervals: they hold every true value that the figure seen would not contradict, so a perfect
+AUROC of ten texts gets an interval that begins well below 1, where every bootstrap draw is 1. They take items as independent;
+where texts share documents, the bootstrap by document stands beside them and the wider of the two is reported
+(`scorers.measure`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import sqrt
+from math import atanh, sqrt, tanh
 from statistics import NormalDist
 
 from .bootstrap import LEVEL
@@ -62,6 +63,20 @@ def auroc_interval(area: float, positives: int, negatives: int) -> tuple[float, 
         return (area - a) ** 2 <= Z * Z * spread
 
     return _furthest(possible, area, 0.0), _furthest(possible, area, 1.0)
+
+
+def correlation_interval(r: float, n: float) -> tuple[float, float]:
+    """95 % interval of a correlation of n independent pairs: tanh(atanh r ± z / sqrt(n - 3)).
+
+    Everything is possible, (-1, 1), for three pairs or fewer; r = ±1 has no width. Source: Fisher, On the probable error of a
+    coefficient of correlation deduced from a small sample (1921).
+    """
+    if n <= 3:
+        return -1.0, 1.0
+    if abs(r) >= 1:
+        return r, r
+    half = Z / sqrt(n - 3)
+    return tanh(atanh(r) - half), tanh(atanh(r) + half)
 
 
 def _furthest(possible: Callable[[float], bool], start: float, end: float) -> float:

@@ -105,20 +105,17 @@ def test_figures_equal_a_plain_computation_and_both_versions_are_asked() -> None
     assert accuracy.value == pytest.approx((np.mean(right > 0.5) + np.mean(wrong <= 0.5)) / 2, abs=1e-12)
 
 
-def test_a_reader_that_looks_at_number_shape_or_place_of_highlights_learns_nothing() -> None:
+def test_a_reader_that_looks_at_number_or_shape_of_highlights_learns_nothing() -> None:
     class Counting(Agreeing):
-        """Likes many highlights, long runs and early places."""
+        """Likes many highlights, long runs, or many of them."""
 
         def __init__(self, kind: str) -> None:
             self.kind = kind
 
         async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
-            seen = {
-                "number": lambda m: len(m.highlights) / 50,
-                "longest": lambda m: max(lengths(m.highlights)) / 50,
-                "runs": lambda m: len(lengths(m.highlights)) / 50,
-            }[self.kind]
-            return [Answer(seen(m), "scripted") for m in marked]
+            found = [lengths(m.highlights) for m in marked]
+            seen = {"number": map(sum, found), "longest": map(max, found), "runs": map(len, found)}[self.kind]
+            return [Answer(value / 50, "scripted") for value in seen]
 
     made = world().exam("name.female")
     for kind in ("number", "longest", "runs"):

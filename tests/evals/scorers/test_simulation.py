@@ -101,3 +101,26 @@ def test_silence_explains_nothing_and_the_truth_everything() -> None:
             assert measure.value == measure.low == measure.high == value
     silent = simulation.explained(np.ones(6400), np.zeros(6400), ones, lengths, 400, 0, 0)
     assert [m.unscored for m in silent] == ["constant truth"] * 2
+
+
+def test_asking_ends_when_the_interval_of_the_headline_is_narrow() -> None:
+    made, reader = exam(), Recording(Rule())
+    r, top, *_ = asyncio.run(simulation.ask(reader, "c", made, STEP, width=0.4))
+    assert len(reader.steps) < 7 and reader.steps == [f"{STEP.name}/{i}" for i in range(len(reader.steps))]
+    assert r.low is not None and r.high is not None and r.high - r.low <= 0.4 and 24 <= r.n < 60
+    assert any(flag.startswith("stopped early: ") for flag in r.flags) and top.value is not None
+    whole = asyncio.run(simulation.ask(Rule(), "c", made, STEP))[0]
+    assert whole.value is not None and r.low <= whole.value <= r.high
+
+
+@pytest.mark.slow
+def test_the_interval_covers_the_truth_where_asking_ended_early() -> None:
+    """40 draws of the same kind of feature; the truth is that of 8,000 contexts."""
+    said, real = columns(exam(8000, seed=99), np.arange(8000))
+    true = np.corrcoef(said, real)[0, 1]
+    held, asked = 0, []
+    for seed in range(40):
+        r = asyncio.run(simulation.ask(Rule(), "c", exam(600, seed=seed), STEP, width=0.35))[0]
+        held += (r.low or 0) <= true <= (r.high or 0)
+        asked.append(r.n)
+    assert held >= 36 and np.mean(asked) < 65

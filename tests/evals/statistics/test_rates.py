@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from dragoman.evals.statistics import auroc, auroc_interval, mean_of_rates, wilson
+from dragoman.evals.statistics import auroc, auroc_interval, correlation_interval, mean_of_rates, wilson
 
 Z = 1.959963984540054
 
@@ -60,6 +60,16 @@ def test_auroc_limits_satisfy_hanley_and_mcneil_s_variance(area: float, m: int, 
     assert low == pytest.approx(0.0 if area == 0 else optimize.brentq(test, 1e-9, area - 1e-9), abs=1e-6)
     assert high == pytest.approx(1.0 if area == 1 else optimize.brentq(test, area + 1e-9, 1 - 1e-9), abs=1e-6)
     assert auroc_interval(0.7, 0, 5) == (0, 1)
+
+
+def test_the_interval_of_a_correlation_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(3)
+    for n in (5, 20, 300):
+        x = rng.normal(size=n)
+        known = stats.pearsonr(x, x + rng.normal(size=n))
+        expected = known.confidence_interval()
+        assert correlation_interval(known.statistic, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert correlation_interval(0.9, 3) == (-1, 1) and correlation_interval(1.0, 9) == (1, 1)
 
 
 def test_the_auroc_interval_holds_the_truth_where_a_bootstrap_would_have_no_width() -> None:
