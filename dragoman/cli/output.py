@@ -38,7 +38,7 @@ def summary_table(summary: Summary) -> Table:
     from dragoman.evals.summary import CONTESTANTS, SCORERS
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("score on test", no_wrap=True)
+    table.add_column("score on test", overflow="fold")
     for name in ("n", "median over features", "label minus control", "label better"):
         table.add_column(name, justify="right", no_wrap=True)
     for scorer in summary.scorers:

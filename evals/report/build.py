@@ -35,6 +35,27 @@ from .sections import Cell, Page, Section, cell, section
 
 log = logging.getLogger(__name__)
 
+MEANINGS: Mapping[str, Markup] = {
+    "fuzzing.auroc": Markup(
+        "<b>Fuzzing</b> shows each firing context twice, with the tokens highlighted that fire and with as many others of the "
+        "same context: are they the right ones? Chance is 0.5."
+    ),
+    "collision.accuracy": Markup(
+        "<b>Collision</b> shows one text of the feature among texts of its nearest neighbours: which one does the label mean? "
+        "Chance is one in four; a vague label stays there."
+    ),
+    "generation.auroc": Markup(
+        "<b>Generation</b> runs texts that the judge wrote from the label alone, to fire and not to fire, through the model."
+    ),
+    "counterfactual.auroc": Markup(
+        "<b>Counterfactual</b> asks of a firing text and of small edits of it whether the feature still fires. Chance is 0.5."
+    ),
+    "intervention.accuracy": Markup(
+        "<b>Intervention</b> shows continuations steered by the feature among others: which ones does the label mean? Chance is "
+        "one in four, and so should be the control, where a random direction of equal norm stands in the feature's place."
+    ),
+}
+"""What a figure means and what chance is, shown where it was asked for."""
 SECTIONS = 2000
 """More features than this get no section of their own."""
 TABLE: Mapping[str, str] = {
@@ -130,6 +151,7 @@ def _head(store: Store, material: Material, table: Mapping[int, dict[str, Any]],
         "vocabulary": f"{store.subject.vocabulary:,}",
         "tiles": _tiles(kinds, len(material.labels), len(scored), summary),
         "lines": [] if summary is None else summary_rows(summary),
+        "meanings": [] if summary is None else [text for scorer, text in MEANINGS.items() if summary.tried(scorer, "label")],
         "unscored": _reasons(every),
         "plots": [] if summary is None else [*_plots(summary, every, table, store, material.features), *_calibration(material)],
         "kinds": sorted(kinds),
@@ -150,8 +172,11 @@ def summary_rows(summary: Summary) -> list[dict[str, Any]]:
         if not any(line.median.n for line in lines):
             continue
         differences = [summary.against(scorer, control) for control in CONTESTANTS[1:]]
-        cells = [_interval_cell(line.median) for line in lines]
-        cells += [_interval_cell(d.median, "+.3f", f"better on {d.better:.0%}") for d in differences]
+        cells = [_interval_cell(line.median) if summary.tried(scorer, line.contestant) else Cell("", "") for line in lines]
+        cells += [
+            _interval_cell(d.median, "+.3f", f"better on {d.better:.0%}") if summary.tried(scorer, control) else Cell("", "")
+            for d, control in zip(differences, CONTESTANTS[1:], strict=True)
+        ]
         rows.append({"name": name, "n": lines[0].median.n, "cells": cells})
     return rows
 
