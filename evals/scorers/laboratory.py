@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import zip_longest
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -41,7 +41,8 @@ WEAKEST, STRONGEST = -5.0, 7.0
 """Base-2 logarithms of the strengths between which one is looked for, in train maxima of the feature."""
 _HALVINGS = 9
 _TUNED_ON = 12
-_KEPT = 96
+_KEPT = 512
+"""Answers that are kept."""
 
 
 class Altered(NamedTuple):
@@ -106,7 +107,8 @@ class Laboratory(Protocol):
 class WorkbenchLaboratory:
     """The laboratory of a store with its model and dictionaries. All of it runs on one thread beside the event loop.
 
-    Strengths and continuations are kept, so that features which stand beside many others are continued once.
+    Answers are kept for a while: a shuffled label asks for what its feature's own label asked for, and continuations under a
+    feature stand beside those of many others.
     """
 
     reach = 8
@@ -118,7 +120,7 @@ class WorkbenchLaboratory:
         """`bench` is used from the laboratory's thread only; whoever opened it closes it after `close`."""
         self.bench = bench
         self._thread = ThreadPoolExecutor(1, "laboratory")
-        self._kept: OrderedDict[object, object] = OrderedDict()
+        self._kept: OrderedDict[object, list[Any]] = OrderedDict()
         self._probes: OrderedDict[int, Probe] = OrderedDict()
         self._live: tuple[int, ...] | None = None
 
@@ -145,11 +147,13 @@ class WorkbenchLaboratory:
 
     async def activations(self, feature: int, passages: Sequence[Passage]) -> list[Values]:
         """The feature's activation on every token of each passage, as a harvest would store it."""
-        return await self._run(lambda: self._activations(feature, passages))
+        key = ("activations", feature, tuple(passage.ids for passage in passages))
+        return await self._run(lambda: self._keep(key, lambda: self._activations(feature, passages)))
 
     async def alter(self, feature: int, passage: Passage, most: int, seed: int) -> list[Altered]:
         """Small edits of the last tokens (see `tools/pairs.py`); those that the tokenizer would cut otherwise are left out."""
-        return await self._run(lambda: self._alter(feature, passage, most, seed))
+        key = ("altered", feature, passage.ids, most, seed)
+        return await self._run(lambda: self._keep(key, lambda: self._alter(feature, passage, most, seed)))
 
     async def tune(self, feature: int, prompts: Sequence[Passage], kl: float, random: int | None = None) -> Tuned:
         """Halves the interval of strengths; the KL is read at the last token of the first prompts.
@@ -159,7 +163,8 @@ class WorkbenchLaboratory:
         """
         prompts = prompts[:_TUNED_ON]
         key = ("tuned", feature, random, kl, tuple(p.ids for p in prompts))
-        return await self._run(lambda: self._keep(key, lambda: self._tune(feature, random, prompts, kl)))
+        (tuned,) = await self._run(lambda: self._keep(key, lambda: [self._tune(feature, random, prompts, kl)]))
+        return tuned
 
     async def continuations(self, prompts: Sequence[Passage], steer: Steer | None, tokens: int, seed: int) -> list[str]:
         """Sampled continuations, all prompts in one batch.
@@ -168,7 +173,7 @@ class WorkbenchLaboratory:
             UserError: the feature cannot be steered.
         """
         key = ("written", steer, tokens, seed, tuple(p.ids for p in prompts))
-        return list(await self._run(lambda: self._keep(key, lambda: self._written(prompts, steer, tokens, seed))))
+        return await self._run(lambda: self._keep(key, lambda: self._written(prompts, steer, tokens, seed)))
 
     # On the laboratory's thread
 
@@ -250,13 +255,14 @@ class WorkbenchLaboratory:
                 self._probes.popitem(last=False)
         return self._probes[feature]
 
-    def _keep(self, key: object, make: Callable[[], T]) -> T:
+    def _keep(self, key: object, make: Callable[[], list[T]]) -> list[T]:
+        """A copy of what was made for this key."""
         if key not in self._kept:
             self._kept[key] = make()
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
-        return self._kept[key]  # type: ignore[return-value]
+        return list(self._kept[key])
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

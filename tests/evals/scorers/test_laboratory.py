@@ -150,6 +150,15 @@ def test_continuations_are_sampled_under_the_steer_and_kept(laboratory: Workbenc
     assert asyncio.run(laboratory.continuations(asked, None, 8, 3)) != asyncio.run(laboratory.continuations(asked, None, 8, 2))
 
 
+def test_what_was_asked_before_is_not_run_again(laboratory: WorkbenchLaboratory, feature: int) -> None:
+    """A shuffled label asks about its feature what the feature's own label asked."""
+    asked = [Passage(p.strings[:7], p.ids[:7]) for p in contexts(laboratory, 3)]
+    first = asyncio.run(laboratory.activations(feature, asked))
+    forwards = laboratory._probe(feature).forwards
+    assert forwards and all(a is b for a, b in zip(first, asyncio.run(laboratory.activations(feature, asked)), strict=True))
+    assert laboratory._probe(feature).forwards == forwards
+
+
 def test_rivals_are_live_and_can_be_probed(laboratory: WorkbenchLaboratory) -> None:
     assert list(laboratory.rivals) == laboratory.bench.store.features("live")
     assert Probe.of(laboratory.bench, laboratory.rivals[0]).threshold > 0
