@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from .judge_check import check
 from .options import Json
 
 app = typer.Typer(no_args_is_help=True, help="Judges: models that read a label and predict from it.")
+app.command("check")(check)
 
 Environment = Annotated[
     Path | None,

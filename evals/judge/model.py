@@ -7,17 +7,16 @@ stands for itself: one that cannot be read leaves the others as they are.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol
 
 from dragoman.evals.gateway.calls import Place, Reply, Request, Unanswered
-from dragoman.evals.gateway.gateway import Gateway
 from dragoman.evals.gateway.models import Model
 
 from . import prompting, reading
+from .concurrency import together
 from .cutting import Piece, around, estimate, pieces
 from .fence import line
 from .prompting import Chat
@@ -42,17 +41,25 @@ EXCERPT = 8
 _PERCENT = {"type": "integer", "minimum": 0, "maximum": 100}
 _DIGITS = tuple(space + digit for digit in reading.DIGITS for space in ("", " "))
 
-T = TypeVar("T")
+
+class Asks(Protocol):
+    """What a reader needs of a gateway."""
+
+    async def ask(self, model: Model, request: Request, place: Place) -> Reply:
+        """The reply to one request. Raises Unanswered or UserError."""
+        ...
 
 
 class ModelReader:
     """Asks a language model through a gateway."""
 
-    def __init__(self, gateway: Gateway, model: Model, samples: int = SAMPLES) -> None:
+    def __init__(self, gateway: Asks, model: Model, samples: int = SAMPLES) -> None:
         """`model` has been checked; `samples`: of a question that is read by sampling."""
         self.gateway = gateway
         self.model = model
         self.samples = samples
+        self.tells = model.capabilities.logprobs > 0
+        """Whether the server tells log-probabilities; found out where it should and does not."""
 
     @property
     def name(self) -> str:
@@ -68,7 +75,7 @@ class ModelReader:
         cuts = [_cut(passage, room) for passage in passages]
         parts = [part for cut in cuts if cut for part in cut]
         asked = iter(
-            await _together(
+            await together(
                 self._yes_or_no(partial(prompting.detection, claim, part), step, ordinal) for ordinal, part in enumerate(parts)
             )
         )
@@ -79,7 +86,7 @@ class ModelReader:
 
         Of a text longer than the model's context a window around the highlights is shown.
         """
-        return await _together(self._fuzz(claim, item, step, i) for i, item in enumerate(marked))
+        return await together(self._fuzz(claim, item, step, i) for i, item in enumerate(marked))
 
     async def simulate(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Simulated]:
         """How active a feature so described is on every token.
@@ -89,10 +96,10 @@ class ModelReader:
         """
         can = self.model.capabilities
         if not (can.prompt_logprobs and can.completions):
-            return await _together(self._simulate_chat(claim, passage, step, i) for i, passage in enumerate(passages))
+            return await together(self._simulate_chat(claim, passage, step, i) for i, passage in enumerate(passages))
         results = await self._simulate_listed(claim, passages, step)
         again = [i for i, result in enumerate(results) if result.values is None]
-        second = await _together(self._simulate_chat(claim, passages[i], step, i) for i in again)
+        second = await together(self._simulate_chat(claim, passages[i], step, i) for i in again)
         for i, result in zip(again, second, strict=True):
             first = results[i]
             lost = Simulated(None, unscored=f"{first.unscored}; in words: {result.unscored}")
@@ -107,14 +114,14 @@ class ModelReader:
 
         chat = partial(prompting.choice, claim, task, options)
         try:
-            if can.logprobs:
-                found = reading.letter(await self._ask(self._first_token(chat(prompting.LETTER)), step, 0), letters)
+            if self.tells:
+                found = reading.letter(await self._first_token(chat(prompting.LETTER), step, 0), letters)
                 if found.probabilities is not None:
                     return found
-            elif can.schema:
+            if can.schema and not self.tells:
                 schema = _object(dict.fromkeys(letters, _PERCENT))
                 request = Request(chat(prompting.PERCENTS), max_tokens=JSON + 8 * len(letters), schema=schema)
-                return reading.percents(await self._ask(request, step, 0), letters)
+                return reading.percents(await self._ask(request, step, 0, "/schema"), letters)
             return reading.letter_share(await self._samples(chat(prompting.LETTER), tuple(letters), step, 0), letters)
         except Unanswered as reason:
             return Chosen(None, unscored=str(reason))
@@ -148,13 +155,13 @@ class ModelReader:
         """`question`: from the form of the answer to the chat."""
         can = self.model.capabilities
         try:
-            if can.logprobs:
-                found = reading.probability(await self._ask(self._first_token(question(prompting.YES_NO)), step, ordinal))
+            if self.tells:
+                found = reading.probability(await self._first_token(question(prompting.YES_NO), step, ordinal))
                 if found.value is not None:
                     return found
-            elif can.schema:
+            if can.schema and not self.tells:
                 request = Request(question(prompting.PERCENT), max_tokens=JSON, schema=_object({"yes": _PERCENT}))
-                return reading.percent(await self._ask(request, step, ordinal))
+                return reading.percent(await self._ask(request, step, ordinal, "/schema"))
             return reading.share(await self._samples(question(prompting.YES_NO), ("Yes", "No"), step, ordinal))
         except Unanswered as reason:
             return Answer(None, unscored=str(reason))
@@ -167,7 +174,7 @@ class ModelReader:
         parts = [(i, piece) for i, cut in enumerate(cuts) for piece in cut or ()]
         shown = [Passage(passages[i].strings[piece.shown : piece.end]) for i, piece in parts]
         packs = _packs([sum(map(_slot_cost, text.strings)) for text in shown], room)
-        replies = await _together(self._listed(claim, shown[pack], step, ordinal) for ordinal, pack in enumerate(packs))
+        replies = await together(self._listed(claim, shown[pack], step, ordinal) for ordinal, pack in enumerate(packs))
         results = [Simulated(None, unscored=self._too_long()) if cut is None else None for cut in cuts]
         for (i, piece), found in zip(parts, chain.from_iterable(replies), strict=True):
             results[i] = _joined(results[i], found, piece)
@@ -196,8 +203,12 @@ class ModelReader:
             return Simulated(None, unscored=str(reason))
         return reading.active(reply, len(passage.strings))
 
-    def _first_token(self, chat: Chat) -> Request:
-        return Request(chat, max_tokens=1, top_logprobs=min(ALTERNATIVES, self.model.capabilities.logprobs))
+    async def _first_token(self, chat: Chat, step: Step, ordinal: int) -> Reply:
+        """One token, with its alternatives."""
+        top = min(ALTERNATIVES, self.model.capabilities.logprobs)
+        reply = await self._ask(Request(chat, max_tokens=1, top_logprobs=top), step, ordinal)
+        self.tells = self.tells and bool(reply.logprobs)
+        return reply
 
     async def _samples(self, chat: Chat, choices: tuple[str, ...], step: Step, ordinal: int) -> list[Reply]:
         """`samples` replies at temperature 1, in one call where the server can."""
@@ -205,7 +216,7 @@ class ModelReader:
         calls, n = (1, self.samples) if can.n else (self.samples, 1)
         allowed = choices if can.choices else ()
         requests = [Request(chat, max_tokens=8, temperature=1.0, seed=i, n=n, choices=allowed) for i in range(calls)]
-        return await _together(self._ask(request, step, ordinal * calls + i, "/sampled") for i, request in enumerate(requests))
+        return await together(self._ask(request, step, ordinal * calls + i, "/sampled") for i, request in enumerate(requests))
 
     async def _ask(self, request: Request, step: Step, ordinal: int, part: str = "") -> Reply:
         return await self.gateway.ask(self.model, request, Place(step.feature, step.name + part, ordinal))
@@ -264,15 +275,3 @@ def _joined(before: Simulated | None, found: Simulated, piece: Piece) -> Simulat
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of an object with exactly these properties."""
     return {"type": "object", "properties": dict(properties), "required": list(properties), "additionalProperties": False}
-
-
-async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All at once, results in order. The first error ends the rest before it is passed on."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
