@@ -55,16 +55,13 @@ class ModelReader:
 
     def __init__(self, gateway: Asks, model: Model, samples: int = SAMPLES) -> None:
         """`model` has been checked; `samples`: of a question that is read by sampling."""
+        self.name = model.name
+        """Recorded with every score."""
         self.gateway = gateway
         self.model = model
         self.samples = samples
         self.tells = model.capabilities.logprobs > 0
         """Whether the server tells log-probabilities; found out where it should and does not."""
-
-    @property
-    def name(self) -> str:
-        """Recorded with every score."""
-        return self.model.name
 
     async def detect(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Answer]:
         """Probability that a feature so described fires anywhere in each text.

@@ -15,7 +15,8 @@ class Counted:
     def __init__(self, gateway: Asks) -> None:
         self.gateway = gateway
         self.calls = self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
-        self.cost = 0.0
+        self.cost: float | None = 0.0
+        """US dollars; None where the price is not known."""
         self.began = time.monotonic()
         self.ended = self.began
 
@@ -26,7 +27,7 @@ class Counted:
         self.prompt_tokens += reply.prompt_tokens
         self.cached_tokens += reply.cached_tokens
         self.completion_tokens += reply.completion_tokens
-        self.cost += reply.cost or 0.0
+        self.cost = None if self.cost is None or reply.cost is None else self.cost + reply.cost
         self.ended = time.monotonic()
         return reply
 
@@ -35,7 +36,7 @@ class Counted:
         """From the beginning to the last reply."""
         return self.ended - self.began
 
-    def totals(self) -> dict[str, float]:
+    def totals(self) -> dict[str, float | None]:
         """All counts."""
         return {
             "calls": self.calls,
