@@ -99,6 +99,6 @@ def _marked(text: str, opens: bool, ends: bool) -> str:
     """The token's text with marks inside of its outer spaces; line breaks and what cannot be printed are escaped."""
     text = "".join(c if c == "\\" else line(c) for c in text)
     if opens:
-        core = text.lstrip(" ")
+        core = text.lstrip(" ") or text
         text = text[: len(text) - len(core)] + _OPEN + core
     return text + _CLOSE if ends else text

@@ -73,6 +73,10 @@ def test_an_excerpt_that_occurs_twice_is_widened_until_it_occurs_once() -> None:
         assert text.index(plain) + shown.index("<<") == len("".join(tokens[:begins]))
 
 
+def test_a_marked_space_is_seen() -> None:
+    assert excerpt(marked(["2", " +", " ", "3", " =", " ", "5"], 2, 5)) == "2 +<< >>3 =<< >>5"
+
+
 def test_marks_of_the_text_itself_are_no_marks() -> None:
     shown = excerpt(marked(["cout", " <", "<", " x", " >>", " y"], 3))
     assert shown == "cout ‹‹ <<x>> ›› y"
