@@ -140,7 +140,7 @@ def minimal_pairs(
 def small_edits(probe: Probe, prompt: Prompt, reach: int, substitutes: int) -> Iterator[Edit]:
     """The edits of `minimal_pairs`, not yet made; the position is the prompt's last token, which no edit deletes."""
     last = len(prompt) - 1
-    neutral = probe.subject.vocabulary[probe.neutral] if probe.bench is not None else None
+    neutral = _neutral(probe)
     for at in range(last, max(-1, last - reach - 1), -1):
         if at < last:
             yield Delete(at)
@@ -163,6 +163,14 @@ def small_edits(probe: Probe, prompt: Prompt, reach: int, substitutes: int) -> I
         yield Truncate(at)
     if neutral is not None:
         yield from (Shift(by) for by in _SHIFTS)
+
+
+def _neutral(probe: Probe) -> str | None:
+    """A token that means nothing to the feature; None where there is no corpus, or none on which it is never active."""
+    try:
+        return probe.subject.vocabulary[probe.neutral]
+    except UserError:
+        return None
 
 
 def _pair(probe: Probe, edited: Edited, value: float, focus: Focus) -> Pair:

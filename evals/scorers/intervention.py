@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dragoman.evals.judge.reader import Chosen, Passage, Reader, Step
 from dragoman.evals.statistics import wilson
+from dragoman.store.errors import UserError
 from dragoman.store.records import Label
 from dragoman.store.tokens import TokenTable
 
@@ -96,12 +97,15 @@ async def ask(
         return unscored(NAMES, f"too few contexts to begin from ({len(prompts)}, at least {FEWEST * sizes.texts} are needed)")
     if len(rivals) < sizes.options - 2:
         return unscored(NAMES, f"too few other live features ({len(rivals)}, at least {sizes.options - 2} are needed)")
-    tuned = await laboratory.tune(exam.feature, prompts, sizes.kl)
+    try:
+        tuned = await laboratory.tune(exam.feature, prompts, sizes.kl)
+        if tuned.kl < sizes.kl / 2:
+            return unscored(NAMES, f"steering changes too little (KL {tuned.kl:.2g} nats at strength {tuned.strength:.3g})")
+        wrote = _Continued(laboratory, prompts, sizes, exam.seed)
+        main, control = await _questions(exam, wrote, rivals, tuned.strength, sizes)
+    except UserError as error:  # about this feature or its rivals: the others may well be steered
+        return unscored(NAMES, f"not to be steered: {error}")
     flags = [f"read from the {read}", f"chance 1/{sizes.options}", f"KL {tuned.kl:.2g} nats at strength {tuned.strength:.2g}"]
-    if tuned.kl < sizes.kl / 2:
-        return unscored(NAMES, f"steering changes too little (KL {tuned.kl:.2g} nats at strength {tuned.strength:.3g})")
-    wrote = _Continued(laboratory, prompts, sizes, exam.seed)
-    main, control = await _questions(exam, wrote, rivals, tuned.strength, sizes)
     rng = np.random.default_rng([exam.seed, exam.feature, 14])
     measures = []
     for name, questions in zip(NAMES, (main, control), strict=True):

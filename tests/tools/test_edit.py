@@ -196,3 +196,18 @@ def test_minimal_pairs(probe: Probe) -> None:
 
 def test_every_kind_of_edit_has_a_name() -> None:
     assert len(EDITS) == 10 and all(name == name.lower() for name in EDITS)
+
+
+class Everywhere(Probe):
+    """A feature for which no token is neutral."""
+
+    @property
+    def neutral(self) -> int:  # type: ignore[override]
+        raise UserError("It is active on every token.")
+
+
+def test_pairs_of_a_feature_that_is_active_on_every_token_do_without_a_neutral_one(bench: Workbench) -> None:
+    dense, probe = Everywhere.of(bench, "mlp.0/3"), Probe.of(bench, "mlp.0/3")
+    found, all_of_them = (minimal_pairs(p, TEXT, 3, limit=300) for p in (dense, probe))
+    assert {pair.edit.split()[0] for pair in all_of_them.pairs} - {pair.edit.split()[0] for pair in found.pairs} >= {"insert"}
+    assert 0 < found.tried < all_of_them.tried

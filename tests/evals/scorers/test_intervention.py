@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dragoman.evals.judge.reader import Chosen, Reader, Step
+from dragoman.evals.judge.reader import Chosen, Passage, Reader, Step
 from dragoman.evals.judge.scripted import Agreeing, Copying, Guessing, Refusing
 from dragoman.evals.scorers.intervention import NAMES, Question, Sizes, ask, ask_about, draw_prompts, score
+from dragoman.evals.scorers.laboratory import Steer
 from dragoman.evals.scorers.measure import Measure
+from dragoman.store.errors import UserError
 from dragoman.store.records import Label
 from tests.support.planted import NAMES as FEATURES
 from tests.support.planted import PlantedLaboratory, PlantedWorld
@@ -138,6 +140,18 @@ def test_reasons_instead_of_figures(planted: PlantedWorld, laboratory: PlantedLa
     assert no_room[NAMES[1]].unscored == "too few contexts to begin from (0, at least 15 are needed)"
     weak = asked(Copying(), "anything", planted, PlantedLaboratory(planted, reached=0.1), 0)
     assert weak[NAMES[0]].unscored == "steering changes too little (KL 0.1 nats at strength 1)"
+
+
+class Stuck(PlantedLaboratory):
+    """Cannot steer."""
+
+    async def continuations(self, prompts: Sequence[Passage], steer: Steer | None, tokens: int, seed: int) -> list[str]:
+        raise UserError("Prompts are too long.")
+
+
+def test_a_feature_that_cannot_be_steered_does_not_end_the_run(planted: PlantedWorld) -> None:
+    found = asked(Copying(), "anything", planted, Stuck(planted), 0)
+    assert found[NAMES[0]].unscored == found[NAMES[1]].unscored == "not to be steered: Prompts are too long."
 
 
 def test_what_a_label_is_asked_about() -> None:
