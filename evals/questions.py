@@ -116,7 +116,7 @@ class Questions:
         if score == "counterfactual":
             return await counterfactual.ask(self.reader, claim, exam, laboratory, step)
         about, read = intervention.ask_about(label)
-        return await intervention.ask(self.reader, about, exam, laboratory, step, read)
+        return await intervention.ask(self.reader, about, exam, laboratory, step, read, width=self.width)
 
 
 def detected(exam: Exam, found: detection.Predictions) -> tuple[Item, ...]:
