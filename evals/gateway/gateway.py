@@ -22,6 +22,7 @@ from .calls import Place, Reply, Request, Unanswered
 from .forms import Received, key_of, received_from, reply_json, request_json
 from .keys import scrub
 from .models import Model
+from .pace import START
 from .replicas import Replica, Replicas
 from .troubles import Away, Busy
 from .writer import Writer
@@ -50,19 +51,21 @@ class Gateway:
         *,
         patience: float = 600.0,
         most: int = 1024,
+        start: int = START,
         backoff: float = 0.5,
         say: Callable[[str], None] | None = None,
     ) -> None:
         """Nothing is sent yet.
 
         reuse: also take replies to the same questions from other runs of the ledger.
-        patience: seconds that a server may stay away. most: calls in flight to one server at most.
+        patience: seconds that a server may stay away. most: calls in flight to one server at most; start: at first.
         backoff: seconds before a call is tried again, doubled each time and shortened by a share drawn from the seed.
         say: told, in a sentence, when a server goes away and comes back; the log is told as well.
         """
         self.run, self.seed, self.budget, self.reuse = run, seed, budget, reuse
         self._path = ledger.path
-        self._patience, self._most, self._backoff, self._say = patience, most, backoff, say or (lambda sentence: None)
+        self._patience, self._most, self._start = patience, most, start
+        self._backoff, self._say = backoff, say or (lambda sentence: None)
         self._replicas: dict[int, Replicas] = {}
         self._models: dict[int, Model] = {}
         self._checking = asyncio.Lock()
@@ -168,7 +171,7 @@ class Gateway:
                             "PROMPT,CACHED,REPLY (dollars for a million tokens), or set a budget in tokens."
                         )
                     await model.check()
-                    found = Replicas(model, self._most, self._patience, self._backoff, self._say)
+                    found = Replicas(model, self._most, self._start, self._patience, self._backoff, self._say)
                     self._replicas[id(model)], self._models[id(model)] = found, model
         return found
 
@@ -258,7 +261,10 @@ class _Asking:
         tokens = prompt + completion
         if lost:
             tokens, cost = self.row.tokens, self.row.cost
-        reply = None if received is None else scrub(reply_json(received), self.model.secrets)
+        reply = None
+        if received is not None:
+            reply = scrub(said := reply_json(received), self.model.secrets)
+            received = received if reply == said else received_from(reply, prompt, cached, completion)
         row = Settled(
             id=self.row.id,
             status="failed" if received is None else "settled",

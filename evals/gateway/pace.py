@@ -14,10 +14,11 @@ FASTER = 1.1
 
 
 class Pace:
-    """The limit of one server. While nothing speaks against it the limit doubles a window, afterwards it grows by a constant.
+    """The limit of one server. At first the limit doubles a window, while that gets more done; afterwards it grows by a constant.
 
-    A window is as many replies as the limit. Refusals and timeouts halve the limit; so does nothing else but latency that has
-    blown up while throughput (tokens a second) stood still, which takes off a fifth.
+    A window is as many replies as the limit, throughput is tokens a second. Refusals and timeouts halve the limit, and so
+    does latency that has blown up while throughput stood still; where that does not shorten it, the calls themselves have become
+    longer, and their latency is the new measure.
     """
 
     def __init__(self, most: int, start: int = START, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,6 +32,7 @@ class Pace:
         self._cut_at = float("-inf")
         self._best_latency = float("inf")
         self._throughput = 0.0
+        self._latency_before_cut: float | None = None
         self._begin()
 
     def sent(self, in_flight: int) -> None:
@@ -38,7 +40,9 @@ class Pace:
         self._full = self._full or in_flight >= self.limit
 
     def answered(self, latency: float, tokens: int) -> None:
-        """A reply has come after `latency` seconds; `tokens` of prompt and reply."""
+        """A reply has come after `latency` seconds; `tokens` of prompt and reply. Calls sent before the last cut tell nothing."""
+        if self._clock() - latency < self._cut_at:
+            return
         self._replies += 1
         self._latency += latency
         self._tokens += tokens
@@ -49,9 +53,7 @@ class Pace:
         """Too many requests, or a timeout, `latency` seconds after sending: halve, once for all calls sent before a cut."""
         now = self._clock()
         if now - latency >= self._cut_at:
-            self.limit = max(1, self.limit // 2)
-            self._cut_at = now
-            self._doubling = False
+            self._cut()
             self._begin()
 
     def _judge(self) -> None:
@@ -59,14 +61,23 @@ class Pace:
         elapsed = max(self._clock() - self._begun, 1e-9)
         latency, throughput = self._latency / self._replies, self._tokens / elapsed
         more = throughput > FASTER * self._throughput
-        self._best_latency = min(latency, 1.02 * self._best_latency)  # it forgets slowly: later steps may have longer replies
+        self._best_latency = min(latency, self._best_latency)
+        if self._latency_before_cut is not None and latency > 0.8 * self._latency_before_cut:
+            self._best_latency = latency
+        self._latency_before_cut = None
         if latency > SLOWER * self._best_latency and not more:
-            self.limit = max(1, self.limit * 4 // 5)
-            self._doubling = False
+            self._latency_before_cut = latency
+            self._cut()
         elif self._full:
+            self._doubling = self._doubling and more
             self.limit = min(self._most, self.limit * 2 if self._doubling else self.limit + 8)
         self._throughput = throughput
         self._begin()
+
+    def _cut(self) -> None:
+        self.limit = max(1, self.limit // 2)
+        self._cut_at = self._clock()
+        self._doubling = False
 
     def _begin(self) -> None:
         self._begun = self._clock()

@@ -20,9 +20,9 @@ log = logging.getLogger("dragoman.gateway")
 class Replica:
     """One server."""
 
-    def __init__(self, server: Server, most: int) -> None:
+    def __init__(self, server: Server, pace: Pace) -> None:
         self.server = server
-        self.pace = Pace(most)
+        self.pace = pace
         self.in_flight = 0
         self.up = True
         self.paused_until = 0.0
@@ -36,13 +36,16 @@ class Replicas:
     When no server is left, everybody waits until one answers again, or until the patience is at its end.
     """
 
-    def __init__(self, model: Model, most: int, patience: float, backoff: float, say: Callable[[str], None]) -> None:
-        """most: calls in flight to one server. patience: seconds. backoff: seconds before the first look whether one is back."""
+    def __init__(self, model: Model, most: int, start: int, patience: float, backoff: float, say: Callable[[str], None]) -> None:
+        """most: calls in flight to one server; start: at first. patience: seconds.
+
+        backoff: seconds before the first look whether one is back.
+        """
         self.answered = 0
         """Replies so far."""
         self.last_good = time.monotonic()
         """When the last reply came."""
-        self._replicas = [Replica(server, most) for server in model.connect()]
+        self._replicas = [Replica(server, Pace(most, start)) for server in model.connect()]
         self._patience, self._backoff, self._say = patience, backoff, say
         self._waiting: deque[asyncio.Future[Replica]] = deque()
         self._watches: set[asyncio.Task[None]] = set()

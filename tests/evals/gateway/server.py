@@ -11,7 +11,9 @@ scripted.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import sys
 import threading
 import time
 import traceback
@@ -87,6 +89,7 @@ class ScriptedServer:
         key: str | None = None,
         caching: bool = True,
         keep: bool = True,
+        hold: bool = False,
         port: int = 0,
     ) -> None:
         """Start nothing yet.
@@ -95,6 +98,7 @@ class ScriptedServer:
         models: names it serves; others get a 404. owner: `owned_by` in /v1/models, by which vLLM is known.
         context: tokens of prompt and reply together; more gets a 400. key: the only key it takes; None takes any.
         caching: play a prefix cache of blocks of 16 tokens. keep: remember requests in `seen`.
+        hold: answer nobody before `let_go` is called.
         """
         self.answer = answer
         self.models, self.owner, self.context, self.key = tuple(models), owner, context, key
@@ -102,16 +106,19 @@ class ScriptedServer:
         self.seen: list[Seen] = []
         """Requests for answers, in the order of arrival."""
         self.answered = 0
-        """Answers sent whole, failures not counted."""
+        """Answers sent whole, failures and other pages not counted."""
         self.open, self.most_open = 0, 0
         """Requests that wait for their answer now, and at most."""
         self.connections, self.most_connections = 0, 0
         """Open connections now, and at most."""
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
         """Sums over all answers."""
+        self.page: Failure | None = None
+        """Sent instead of the list of models."""
         self.errors: list[BaseException] = []
         """What answer functions raised."""
         self._keep = keep
+        self._held: list[Callable[[], None]] | None = [] if hold else None
         self._blocks: set[int] | None = set() if caching else None
         self._planned: deque[Failure] = deque()
         self._loop = asyncio.new_event_loop()
@@ -127,6 +134,16 @@ class ScriptedServer:
     def fail(self, failure: Failure, times: int = 1) -> None:
         """Fail the next requests for answers, before any is answered."""
         self._planned.extend([failure] * times)
+
+    def let_go(self) -> None:
+        """Answer all who wait, and from now on everybody at once."""
+
+        def answer() -> None:
+            held, self._held = self._held or [], None
+            for finish in held:
+                finish()
+
+        self._loop.call_soon_threadsafe(answer)
 
     def die(self) -> None:
         """Close the port and every connection, as a killed process does."""
@@ -176,6 +193,8 @@ class ScriptedServer:
         given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
         if self.key is not None and given != self.key:
             return 0.0, replies.error(401, f"Incorrect API key provided: {given}.", "invalid_api_key")
+        if path == "/v1/models" and self.page is not None:
+            return 0.0, self.page
         if path == "/v1/models":
             return 0.0, replies.http(200, replies.models(self.models, self.owner, self.context))
         if method != "POST" or path not in replies.SHAPES:
@@ -219,7 +238,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, server: ScriptedServer) -> None:
         self.server = server
         self.buffer = b""
-        self.busy = False
+        self.busy = self.asked = False
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -255,8 +274,11 @@ class _Connection(asyncio.Protocol):
         server.open += 1
         server.most_open = max(server.most_open, server.open)
         method, target, _ = first.split(" ")
+        self.asked = method == "POST"
         wait, reply = server.respond(method, target.partition("?")[0], headers, rest[:length])
-        if wait:
+        if server._held is not None and method == "POST":
+            server._held.append(functools.partial(self.finish, reply))
+        elif wait:
             asyncio.get_running_loop().call_later(wait, self.finish, reply)
         else:
             self.finish(reply)
@@ -272,7 +294,7 @@ class _Connection(asyncio.Protocol):
         self.busy = False
         self.server.open -= 1
         self.transport.write(self.failure(reply) if isinstance(reply, Failure) else reply)
-        self.server.answered += not isinstance(reply, Failure)
+        self.server.answered += self.asked and not isinstance(reply, Failure)
         if self.buffer:
             self.data_received(b"")
 
@@ -284,3 +306,15 @@ class _Connection(asyncio.Protocol):
             return replies.http(failure.status, b'{"choices": [{"mess')
         extra = {} if failure.retry_after is None else {"retry-after": f"{failure.retry_after:g}"}
         return replies.error(failure.status, failure.message, failure.code, extra)
+
+
+def serve_alone() -> None:
+    """Serve in a process of its own until stdin closes; the address is its first line. What it saw is its last, as JSON."""
+    with ScriptedServer(keep=False, caching=False) as server:
+        print(server.url, flush=True)
+        sys.stdin.read()
+        print(json.dumps({"answered": server.answered, "open": server.open, "connections": server.connections}), flush=True)
+
+
+if __name__ == "__main__":
+    serve_alone()
