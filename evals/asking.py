@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
@@ -27,6 +27,7 @@ from .gateway.budget import Budget
 from .gateway.gateway import Gateway
 from .gateway.models import Model
 from .jobs import Job, content_hash, jobs_of, labeling_run
+from .judge.concurrency import together
 from .judge.heard import Heard
 from .judge.model import ModelReader
 from .judge.reader import Step
@@ -227,7 +228,7 @@ class Inquiry:
                         self.store.ledger.add_failure(self.run, job.feature, STEP, reason)
                     bar.advance(spent())
 
-            await _together(crew() for _ in range(min(AT_ONCE, len(left))))
+            await together(crew() for _ in range(min(AT_ONCE, len(left))))
 
     async def feature(self, job: Candidates) -> None:
         """Every figure of one feature that is not in the ledger yet."""
@@ -241,7 +242,7 @@ class Inquiry:
         if not self._scored(job.feature, "token_lookup", "detection"):
             lookup = await asyncio.to_thread(self.test.lookup, job.feature)
             self._record(job.feature, "token_lookup", None, evaluate(lookup, exam))
-        await _together([self._contestant(job, exam, "label", job.labels), self._contestant(job, exam, "shuffled", job.others)])
+        await together([self._contestant(job, exam, "label", job.labels), self._contestant(job, exam, "shuffled", job.others)])
 
     async def _contestant(self, job: Candidates, exam: Exam, contestant: str, labels: Sequence[Label]) -> None:
         left = [name for name in self._asked(contestant) if not self._scored(job.feature, contestant, name)]
@@ -273,7 +274,7 @@ class Inquiry:
             ]
             self._record(job.feature, contestant, label, scored.measures, flags, answers)
 
-        await _together([one(name) for name in left])
+        await together([one(name) for name in left])
 
     async def _chosen(self, feature: int, contestant: str, labels: Sequence[Label], test: Exam) -> tuple[Label, tuple[str, ...]]:
         """The label that does best on validation, and what has to be said of the choice."""
@@ -323,14 +324,3 @@ class Inquiry:
         judge = "none" if contestant == "token_lookup" else self.judge
         scores = as_scores(self.run, judge, feature, contestant, label, measures, flags)
         self.store.ledger.record(scores=scores, answers=answers)
-
-
-async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Wait for all of it; the first failure ends the rest."""
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

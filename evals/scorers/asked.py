@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 from jaxtyping import Int
@@ -39,7 +38,6 @@ class Read(Protocol):
 
 
 A = TypeVar("A", bound=Read)
-T = TypeVar("T")
 
 Ask = Callable[[Int[NDArray[np.int64], " batch"], Step], Awaitable[Sequence[A]]]
 """Puts the questions of these numbers to a reader and returns an answer to each."""
@@ -76,18 +74,6 @@ async def gather(
 def within(step: Step, name: str | int) -> Step:
     """A part of a step."""
     return Step(step.feature, f"{step.name}/{name}")
-
-
-async def together(asking: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results, in order. Where one raises, the others are cancelled and waited for, so that nothing runs on behind."""
-    tasks = [asyncio.ensure_future(each) for each in asking]
-    try:
-        return list(await asyncio.gather(*tasks))
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
 
 
 def checked(answer: Answer) -> Answer:

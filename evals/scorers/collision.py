@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
+from dragoman.evals.judge.concurrency import together
 from dragoman.evals.judge.reader import Chosen, Marked, Reader, Step
 from dragoman.evals.statistics import multiplicities, ratio_draws, wilson
 
-from .asked import gather, remarks, together, unreadable, within
+from .asked import gather, remarks, unreadable, within
 from .exam import Exam
 from .measure import CONSTANT, FEWEST, Measure, measured, remarked, unscored
 from .sample import Rows

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from dragoman.evals.judge.concurrency import together
 from dragoman.evals.judge.reader import Reader, Step, Written
 from dragoman.evals.statistics import auroc, auroc_draws, auroc_interval, multiplicities, wilson
 
-from .asked import together, within
+from .asked import within
 from .exam import Exam
 from .laboratory import Laboratory
 from .measure import FEWEST, Measure, measured, unscored

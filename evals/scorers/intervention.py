@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Int
 from numpy.typing import NDArray
 
+from dragoman.evals.judge.concurrency import together
 from dragoman.evals.judge.reader import Chosen, Passage, Reader, Step
 from dragoman.evals.statistics import wilson
 from dragoman.store.errors import UserError
 from dragoman.store.records import Label
 from dragoman.store.tokens import TokenTable
 
-from .asked import gather, remarks, together, unreadable, within
+from .asked import gather, remarks, unreadable, within
 from .collision import checked, credit
 from .exam import Exam
 from .laboratory import Laboratory, Steer
