@@ -60,12 +60,12 @@ class Gateway:
         reuse: also take replies to the same questions from other runs of the ledger.
         patience: seconds that a server may stay away. most: calls in flight to one server at most; start: at first.
         backoff: seconds before a call is tried again, doubled each time and shortened by a share drawn from the seed.
-        say: told, in a sentence, when a server goes away and comes back; the log is told as well.
+        say: told, in a sentence, when a server goes away and comes back; without it the log warns of that.
         """
         self.run, self.seed, self.budget, self.reuse = run, seed, budget, reuse
         self._path = ledger.path
         self._patience, self._most, self._start = patience, most, start
-        self._backoff, self._say = backoff, say or (lambda sentence: None)
+        self._backoff, self._say = backoff, say
         self._replicas: dict[int, Replicas] = {}
         self._models: dict[int, Model] = {}
         self._checking = asyncio.Lock()

@@ -36,7 +36,9 @@ class Replicas:
     When no server is left, everybody waits until one answers again, or until the patience is at its end.
     """
 
-    def __init__(self, model: Model, most: int, start: int, patience: float, backoff: float, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, model: Model, most: int, start: int, patience: float, backoff: float, say: Callable[[str], None] | None
+    ) -> None:
         """most: calls in flight to one server; start: at first. patience: seconds.
 
         backoff: seconds before the first look whether one is back.
@@ -153,8 +155,9 @@ class Replicas:
                 turn.set_exception(UserError(self._lost))
 
     def _tell(self, sentence: str) -> None:
-        log.warning(sentence)
-        self._say(sentence)
+        log.log(logging.WARNING if self._say is None else logging.INFO, sentence)
+        if self._say is not None:
+            self._say(sentence)
 
 
 def _duration(seconds: float) -> str:
