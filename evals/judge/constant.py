@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from textwrap import shorten
 
 ALIKE = 0.01
 """Answers that differ by no more than this are the same."""
@@ -11,6 +12,8 @@ NEARLY = 0.98
 """A judge is constant where this share of its answers is the same."""
 FEWEST = 20
 """Of fewer answers nothing is said."""
+LONGEST = 120
+"""Characters of a reason that are shown; what servers say can be long."""
 
 
 def constant(values: Sequence[float | None]) -> str | None:
@@ -37,7 +40,7 @@ def constant(values: Sequence[float | None]) -> str | None:
 def unreadable(reasons: Iterable[str | None]) -> str | None:
     """One sentence about answers that could not be read, with the commonest reasons; None where all could."""
     given = list(reasons)
-    lost = Counter(reason for reason in given if reason)
+    lost = Counter(shorten(reason, LONGEST, placeholder=" …") for reason in given if reason)
     if not lost:
         return None
     named = ", ".join(f"{count} times {reason}" for reason, count in lost.most_common(3))

@@ -126,9 +126,10 @@ class ModelReader:
     async def write(self, claim: str, fires: bool, n: int, step: Step) -> Written:
         """Texts on which a feature so described fires, or texts near to those on which it does not."""
         listed = {"type": "array", "items": {"type": "string"}, "minItems": n, "maxItems": n}
+        chat = prompting.writing(claim, fires, n)
         request = Request(
-            prompting.writing(claim, fires, n),
-            max_tokens=WRITTEN * n + JSON,
+            chat,
+            max_tokens=self._longest(chat, WRITTEN * n + JSON),
             temperature=1.0,
             seed=0,
             schema=_object({"texts": listed}) if self.model.capabilities.schema else None,
@@ -189,9 +190,10 @@ class ModelReader:
 
     async def _simulate_chat(self, claim: str, passage: Passage, step: Step, ordinal: int) -> Simulated:
         named = _object({"line": {"type": "integer"}, "value": {"type": "integer"}})
+        chat = prompting.simulation(claim, passage)
         request = Request(
-            prompting.simulation(claim, passage),
-            max_tokens=16 * len(passage.strings) + JSON,
+            chat,
+            max_tokens=self._longest(chat, 16 * len(passage.strings) + JSON),
             schema=_object({"active": {"type": "array", "items": named}}) if self.model.capabilities.schema else None,
         )
         try:
@@ -223,6 +225,11 @@ class ModelReader:
         if self.model.context is None:
             return None
         return self.model.context - sum(estimate(message.content) for message in bare) - reply - SPARE
+
+    def _longest(self, chat: Chat, wanted: int) -> int:
+        """Tokens of a reply: as many as wanted, or as the context leaves, but never fewer than a short reply takes."""
+        room = self._room(chat, 0)
+        return wanted if room is None else min(wanted, max(JSON, room))
 
     def _too_long(self) -> str:
         return f"the question does not fit into the judge's context of {self.model.context} tokens"

@@ -35,3 +35,10 @@ def test_reasons_are_counted() -> None:
     assert unreadable([None, None]) is None
     said = unreadable(["broken JSON", None, "the reply is empty", "broken JSON"])
     assert said == "3 of 4 answers could not be read: 2 times broken JSON, 1 times the reply is empty."
+
+
+def test_long_reasons_are_cut() -> None:
+    said = unreadable(["the server says " + "so " * 100, "the server says " + "so " * 101])
+    assert (
+        said is not None and said.startswith("2 of 2 answers could not be read: 2 times the server says so") and len(said) < 200
+    )

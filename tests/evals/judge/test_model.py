@@ -144,6 +144,18 @@ def test_what_a_listing_leaves_open_is_asked_in_words(tmp_path: Path) -> None:
         assert {one.way for one in found} == {"schema"}
 
 
+def test_no_more_is_asked_for_than_the_context_holds(tmp_path: Path) -> None:
+    def words_only(body: dict[str, Any]) -> Said:
+        return Said("") if "prompt" in body else honest(body)
+
+    texts = [Passage((*BIRD.strings, *[" word"] * 40))]
+    with ScriptedServer(words_only, context=1000) as server:
+        (found,) = run(server, tmp_path, lambda reader: reader.simulate(CLAIM, texts, STEP))
+        written = run(server, tmp_path, lambda reader: reader.write(CLAIM, True, 20, STEP))
+        assert found.values is not None and len(written.texts) == 20
+        assert 64 <= bodies(server)[-1]["max_tokens"] < 1000
+
+
 def test_a_simulation_that_cannot_be_read_has_both_reasons(tmp_path: Path) -> None:
     with ScriptedServer(lambda body: Said("" if "prompt" in body else "I would rather not")) as server:
         (found,) = run(server, tmp_path, lambda reader: reader.simulate(CLAIM, [BIRD], STEP))
