@@ -35,6 +35,8 @@ SPARE = 32
 JSON = 64
 """Tokens of a short JSON reply, at most."""
 
+LINE = 2
+"""Tokens that a line has beyond what its bytes let expect: its number, a tab, its end."""
 EXCERPT = 8
 """Room for the excerpt around a highlighted token, in times the token itself."""
 
@@ -229,7 +231,10 @@ class ModelReader:
     def _longest(self, chat: Chat, wanted: int) -> int:
         """Tokens of a reply: as many as wanted, or as the context leaves, but never fewer than a short reply takes."""
         room = self._room(chat, 0)
-        return wanted if room is None else min(wanted, max(JSON, room))
+        if room is None:
+            return wanted
+        short_lines = sum(LINE * message.content.count("\n") for message in chat)
+        return min(wanted, max(JSON, room - short_lines))
 
     def _too_long(self) -> str:
         return f"the question does not fit into the judge's context of {self.model.context} tokens"
