@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dragoman.evals.judge.check.findings import Findings
-    from dragoman.evals.judge.check.material import Known
     from dragoman.evals.judge.check.traffic import Counted
 
 
@@ -49,13 +48,11 @@ def check(
         dragoman judge check openai:gpt-5-mini --claims 6 --json | jq .verdict
     """
     from dragoman.evals.gateway.budget import Budget
-    from dragoman.evals.judge.check.material import known_claims
 
     from .output import as_json, console
 
     spec = f"vllm:{model}" if model.startswith(("http://", "https://")) else model
-    known = known_claims(claims, texts, seed)
-    found, traffic = asyncio.run(_ask(spec, known, seed, Budget(budget_tokens, budget_dollars), patience, quiet))
+    found, traffic = asyncio.run(_ask(spec, claims, texts, seed, Budget(budget_tokens, budget_dollars), patience, quiet))
     if json:
         as_json({**_plain(found), "verdict": found.verdict, "traffic": traffic.totals()})
         return
@@ -74,10 +71,13 @@ def check(
     out.print(found.verdict, markup=False, style="bold")
 
 
-async def _ask(spec: str, known: list[Known], seed: int, budget: Any, patience: float, quiet: bool) -> tuple[Findings, Counted]:
+async def _ask(
+    spec: str, claims: int, texts: int, seed: int, budget: Any, patience: float, quiet: bool
+) -> tuple[Findings, Counted]:
     """Check the server, and ask everything; calls are kept in a ledger of their own, which is thrown away."""
     from dragoman.evals.gateway.gateway import Gateway
     from dragoman.evals.gateway.models import model_named
+    from dragoman.evals.judge.check.material import known_claims
     from dragoman.evals.judge.check.run import check as ask
     from dragoman.evals.judge.check.traffic import Counted
     from dragoman.evals.judge.model import ModelReader
@@ -88,6 +88,7 @@ async def _ask(spec: str, known: list[Known], seed: int, budget: Any, patience: 
 
     model = model_named(spec)
     await model.check()
+    known = known_claims(claims, texts, seed)
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder) / "ledger.sqlite")
         async with Gateway(ledger, "check", seed, budget, patience=patience, say=say) as gateway:
