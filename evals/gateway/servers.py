@@ -14,7 +14,7 @@ from .keys import is_loopback
 if TYPE_CHECKING:
     import httpx2
 
-LANE = 64
+LANE = 32
 """Connections that share one HTTP client: its pool looks at all of them for every request."""
 
 

@@ -18,7 +18,7 @@ from dragoman.evals.gateway.models import model_named
 from tests.evals.gateway.traffic import question, server_process, traffic
 
 FULL = os.environ.get("DRAGOMAN_BENCH") == "full"
-CALLS = 6000 if FULL else 200
+CALLS = 3000 if FULL else 200
 LEAST = 200
 """Calls a second that are promised, on two cores that also run the server."""
 TABLE = Path(__file__).parents[2] / "docs" / "benchmarks" / "gateway.md"
