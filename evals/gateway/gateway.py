@@ -67,7 +67,8 @@ class Gateway:
         self._patience, self._most, self._start = patience, most, start
         self._backoff, self._say = backoff, say
         self._replicas: dict[int, Replicas] = {}
-        self._models: dict[int, Model] = {}
+        self._models: list[Model] = []
+        self._unusable: dict[int, str] = {}
         self._checking = asyncio.Lock()
         self._asking: dict[str, asyncio.Task[Reply]] = {}
         self._failed_in_a_row = 0
@@ -170,9 +171,16 @@ class Gateway:
                             f"The price of {model.spec} is not known, so a budget in dollars cannot be kept: say it with --price "
                             "PROMPT,CACHED,REPLY (dollars for a million tokens), or set a budget in tokens."
                         )
-                    await model.check()
+                    if id(model) in self._unusable:
+                        raise UserError(self._unusable[id(model)])
+                    self._models.append(model)  # so that its id stays its own
+                    try:
+                        await model.check()
+                    except UserError as error:
+                        self._unusable[id(model)] = str(error)
+                        raise
                     found = Replicas(model, self._most, self._start, self._patience, self._backoff, self._say)
-                    self._replicas[id(model)], self._models[id(model)] = found, model
+                    self._replicas[id(model)] = found
         return found
 
 

@@ -12,7 +12,7 @@ import pytest
 from dragoman.evals.gateway.budget import Budget
 from dragoman.evals.gateway.calls import Message, Place, Reply, Request, Unanswered
 from dragoman.evals.gateway.gateway import IN_A_ROW, TRIES, TRIES_ALONE, Gateway
-from dragoman.evals.gateway.models import model_named
+from dragoman.evals.gateway.models import Model, model_named
 from dragoman.store.errors import UserError
 from dragoman.store.ledger import Ledger
 
@@ -140,6 +140,24 @@ def test_a_key_is_never_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     shown += [str(value) for row in rows(tmp_path) for value in row.values()]
     assert any("•••" in text for text in shown) and not any(key in text for text in shown)
     assert all(error.__cause__ is None for error in (*found, refused) if isinstance(error, BaseException))
+
+
+def test_a_server_that_is_not_there_is_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = 0
+    check = Model.check
+
+    async def counted(model: Model) -> None:
+        nonlocal checks
+        checks += 1
+        await check(model)
+
+    monkeypatch.setattr(Model, "check", counted)
+    with ScriptedServer() as server:
+        model = model_named(f"vllm:{server.url}#judge")
+        server.die()
+        found = ask(tmp_path, model, *[HELLO] * 20)
+    assert {str(error) for error in found} == {str(found[0])} and str(found[0]).startswith("No server answers at")
+    assert checks == 1 and all(isinstance(error, UserError) for error in found) and rows(tmp_path) == []
 
 
 def test_a_server_that_dies_is_waited_for_and_nothing_is_lost(tmp_path: Path) -> None:
