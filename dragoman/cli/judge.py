@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -100,8 +101,10 @@ def serve(
         say(f"Starting vLLM on the {'CPU' if found.cpu else 'GPU'}; it takes half a minute or more. Its log is {server.log}.")
         seconds = server.wait(say=say)
         if json:
-            as_json({"judge": server.judge, "model": settings.served_name, "seconds": seconds, "log": str(server.log)})
+            facts = {"seconds": seconds, "pid": server.process.pid, "log": str(server.log)}
+            as_json({"judge": server.judge, "model": settings.served_name, **facts})
         else:
             lines = f"{settings.served_name} answers at {server.address} after {seconds:.0f} s. Ctrl-C stops it."
             console().print(f"{lines}\nNext: dragoman score STORE --judge {server.judge}", markup=False, soft_wrap=True)
+        sys.stdout.flush()  # whoever reads it through a pipe waits for it
         server.watch()
