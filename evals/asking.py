@@ -38,7 +38,7 @@ from .scorers.evaluate import evaluate
 from .scorers.exam import Exam
 from .scorers.measure import Measure, unscored
 from .scorers.sample import Sizes
-from .scoring import STEP, as_scores
+from .scoring import ALL, STEP, as_scores
 from .selection import select
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ RIVALS = 8
 """So many nearest features come with an exam: collision chooses among them."""
 AT_ONCE = 8
 """Features in flight; the gateway decides how many of their questions are."""
+LOOKED_UP = ("detection", "simulation")
+"""Scores that the token lookup is a control of."""
 CHOSEN_BY = ("detection", "detection.auroc")
 """Score and figure by which a label is chosen among candidates, on validation."""
 
@@ -239,9 +241,10 @@ class Inquiry:
                 self._record(job.feature, "label", None, unscored(FIGURES[name], reason))
             return
         exam = await self._exam(self.test, job.feature)
-        if not self._scored(job.feature, "token_lookup", "detection"):
+        named = {figure for name in LOOKED_UP if name in self.wish.scores for figure in FIGURES[name]}
+        if any((job.feature, "token_lookup", figure) not in self.done for figure in named & set(ALL)):
             lookup = await asyncio.to_thread(self.test.lookup, job.feature)
-            self._record(job.feature, "token_lookup", None, evaluate(lookup, exam))
+            self._record(job.feature, "token_lookup", None, [m for m in evaluate(lookup, exam) if m.scorer in named])
         await together([self._contestant(job, exam, "label", job.labels), self._contestant(job, exam, "shuffled", job.others)])
 
     async def _contestant(self, job: Candidates, exam: Exam, contestant: str, labels: Sequence[Label]) -> None:

@@ -162,7 +162,9 @@ def test_a_judge_that_always_says_yes_is_reported(path: Path) -> None:
     with ScriptedServer(lambda body: "Yes", keep=False) as server:
         outcome = run(path, server, replace(WISH, scores=("detection",)))
     assert any("answers yes" in remark for remark in outcome.remarks)
-    own = scores(path, outcome)[1, "label", "detection.auroc"]
+    found = scores(path, outcome)
+    own = found[1, "label", "detection.auroc"]
+    assert {scorer.split(".")[0] for _, _, scorer in found} == {"detection", "detection_active"}, "controls of what is asked only"
     assert own.value == 0.5 and "constant prediction" in own.flags
 
 

@@ -16,12 +16,12 @@ def test_wilson_limits_are_the_rates_at_the_edge_of_a_score_test(successes: floa
     """Roots of |s/n - p| = z sqrt(p (1 - p) / n), found by a solver."""
     rate = successes / n
 
-    def test(p: float) -> float:
+    def beyond(p: float) -> float:
         return (rate - p) ** 2 - Z**2 * p * (1 - p) / n
 
     low, high = wilson(successes, n)
-    assert low == pytest.approx(0.0 if rate == 0 else optimize.brentq(test, 1e-12, rate - 1e-9, xtol=1e-14), abs=1e-9)
-    assert high == pytest.approx(1.0 if rate == 1 else optimize.brentq(test, rate + 1e-9, 1 - 1e-12, xtol=1e-14), abs=1e-9)
+    assert low == pytest.approx(0.0 if rate == 0 else optimize.brentq(beyond, 1e-12, rate - 1e-9, xtol=1e-14), abs=1e-9)
+    assert high == pytest.approx(1.0 if rate == 1 else optimize.brentq(beyond, rate + 1e-9, 1 - 1e-12, xtol=1e-14), abs=1e-9)
 
 
 def test_wilson_agrees_with_scipy() -> None:
@@ -51,14 +51,14 @@ def test_the_mean_of_two_rates_has_the_width_of_newcombe_s_difference() -> None:
 def test_auroc_limits_satisfy_hanley_and_mcneil_s_variance(area: float, m: int, n: int) -> None:
     """Roots of (A - a)^2 = z^2 V(a) with V from Q1 = a / (2 - a) and Q2 = 2 a^2 / (1 + a), both sample sizes averaged."""
 
-    def test(a: float) -> float:
+    def beyond(a: float) -> float:
         q1, q2, each = a / (2 - a), 2 * a * a / (1 + a), (m + n) / 2 - 1
         variance = (a * (1 - a) + each * (q1 - a * a) + each * (q2 - a * a)) / (m * n)
         return (area - a) ** 2 - Z**2 * variance
 
     low, high = auroc_interval(area, m, n)
-    assert low == pytest.approx(0.0 if area == 0 else optimize.brentq(test, 1e-9, area - 1e-9), abs=1e-6)
-    assert high == pytest.approx(1.0 if area == 1 else optimize.brentq(test, area + 1e-9, 1 - 1e-9), abs=1e-6)
+    assert low == pytest.approx(0.0 if area == 0 else optimize.brentq(beyond, 1e-9, area - 1e-9), abs=1e-6)
+    assert high == pytest.approx(1.0 if area == 1 else optimize.brentq(beyond, area + 1e-9, 1 - 1e-9), abs=1e-6)
     assert auroc_interval(0.7, 0, 5) == (0, 1)
 
 
