@@ -23,8 +23,10 @@ from .disk import disk_errors
 from .hashing import row_id
 from .records import Failure, JudgeAnswer, Label, Run, Score
 
-TABLES = ("run", "label", "score", "failure", "model_call", "answer")
-_JSON = ("facets", "evidence", "flags")
+TABLES = (
+    "run", "label", "score", "failure", "model_call", "answer", "hypothesis", "experiment", "prediction", "step", "note", "event",
+)  # fmt: skip
+_JSON = ("facets", "evidence", "experiments", "flags")
 
 
 class Ledger:

@@ -251,6 +251,12 @@ class Label(Record):
     """Language model behind the agent, if any."""
     evidence: tuple[int, ...] = ()
     """Ids of the train contexts it was made from (a bounded number, the most telling first)."""
+    experiments: tuple[str, ...] = ()
+    """Ids of the experiments it rests on."""
+    prompt: str | None = None
+    """Hash of the prompts that the model was given."""
+    confidence: float | None = None
+    """The score that its maker expects of it, from 0 to 1."""
     notes: str = Field(default="{}")
     """Further facts as a JSON object, such as figures on train and validation."""
 

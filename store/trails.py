@@ -1,0 +1,210 @@
+"""The ledger's tables of what agents thought and did.
+
+Rows are inserted or ignored by ids that hash their content, so that a step that is repeated after a kill changes nothing. The
+database itself refuses a prediction that comes after its experiment's result, and a result that changes.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .database import open_ledger
+from .disk import disk_errors
+from .findings import Event, Experiment, Hypothesis, Prediction, Status, TrailStep
+from .hashing import row_id
+from .ledger import clean
+from .records import Facet
+
+
+class Trails:
+    """Reads and writes the trails of a ledger over a connection of its own; safe to use from several threads."""
+
+    def __init__(self, ledger: Path) -> None:
+        """Open the ledger's file. Raises UserError as `Ledger` does."""
+        self._folder = ledger.parent
+        self._lock = threading.RLock()
+        self._connection = open_ledger(ledger)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    # Writing
+
+    def propose(self, hypotheses: Sequence[Hypothesis]) -> None:
+        """Append hypotheses."""
+        rows = [
+            {
+                **_columns(hypothesis, "facets", "parents"),
+                "facets": _json([facet.model_dump() for facet in hypothesis.facets]),
+                "parents": _json(list(hypothesis.parents)),
+            }
+            for hypothesis in hypotheses
+        ]
+        with self._transaction("writing hypotheses") as connection:
+            _insert(connection, "hypothesis", rows)
+
+    def plan(self, experiments: Sequence[Experiment], predictions: Sequence[Prediction]) -> None:
+        """Append experiments that are not run yet together with all that is predicted of them, in one transaction.
+
+        Raises sqlite3.IntegrityError for a prediction of an experiment whose result is known.
+        """
+        with self._transaction("writing experiments") as connection:
+            for experiment in experiments:
+                row = {**_columns(experiment, "arguments", "result"), "arguments": _json(experiment.arguments), "result": None}
+                _insert(connection, "experiment", [row])
+            _insert(connection, "prediction", [{"id": one.id, **_columns(one)} for one in predictions])
+
+    def settle(self, experiment: Experiment, verdicts: Sequence[Prediction]) -> None:
+        """Write what came out of an experiment, and what that says of its predictions, in one transaction."""
+        if not experiment.settled:
+            raise ValueError(f"{experiment.called} was not run")
+        with self._transaction("writing a result") as connection:
+            connection.execute(
+                "UPDATE experiment SET result = ?, reason = ?, forwarded = ?, read = ? WHERE id = ? AND result IS NULL "
+                "AND reason IS NULL",
+                (
+                    None if experiment.result is None else _json(experiment.result),
+                    None if experiment.reason is None else clean(experiment.reason),
+                    experiment.forwarded,
+                    experiment.read,
+                    experiment.id,
+                ),
+            )
+            for one in verdicts:
+                connection.execute(
+                    "UPDATE prediction SET verdict = ?, because = ? WHERE id = ?", (one.verdict, one.because, one.id)
+                )
+
+    def judge(self, statuses: Mapping[str, Status]) -> None:
+        """Write where hypotheses stand."""
+        with self._transaction("writing verdicts") as connection:
+            for hypothesis, status in statuses.items():
+                connection.execute("UPDATE hypothesis SET status = ? WHERE id = ?", (status, hypothesis))
+
+    def add_step(self, step: TrailStep) -> None:
+        """Append a step; the same place is written once."""
+        row = {
+            "id": row_id("step", step.run, step.feature, step.ordinal),
+            **_columns(step, "content"),
+            "content": _json(step.content),
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        with self._transaction("writing a trail") as connection:
+            _insert(connection, "step", [row])
+
+    def add_note(self, run: str, feature: int, text: str) -> None:
+        """Append an agent's note."""
+        row = {"id": row_id("note", run, feature, text), "run": run, "feature": feature, "text": clean(text)}
+        with self._transaction("writing a note") as connection:
+            _insert(connection, "note", [row])
+
+    def add_events(self, events: Sequence[Event]) -> None:
+        """Append events."""
+        rows = [
+            {"id": row_id("event", one.run, one.ordinal), **_columns(one, "content"), "content": _json(one.content)}
+            for one in events
+        ]
+        with self._transaction("writing events") as connection:
+            _insert(connection, "event", rows)
+
+    # Reading
+
+    def hypotheses(self, run: str, feature: int) -> list[Hypothesis]:
+        """Those of a feature, in their order."""
+        return [
+            Hypothesis(
+                **{
+                    **row,
+                    "facets": tuple(Facet(**facet) for facet in json.loads(row["facets"])),
+                    "parents": tuple(json.loads(row["parents"])),
+                }
+            )
+            for row in self._select("hypothesis", run, feature)
+        ]
+
+    def experiments(self, run: str, feature: int) -> list[Experiment]:
+        """Those of a feature, in their order."""
+        return [
+            Experiment(
+                **{
+                    **row,
+                    "arguments": json.loads(row["arguments"]),
+                    "result": None if row["result"] is None else json.loads(row["result"]),
+                }
+            )
+            for row in self._select("experiment", run, feature)
+        ]
+
+    def predictions(self, run: str, feature: int) -> list[Prediction]:
+        """All that was predicted of a feature's experiments, in the order of the experiments and hypotheses."""
+        rows = self._rows(
+            "SELECT p.experiment, p.hypothesis, p.outcome, p.verdict, p.because FROM prediction p JOIN experiment e "
+            "ON e.id = p.experiment LEFT JOIN hypothesis h ON h.id = p.hypothesis WHERE e.run = ? AND e.feature = ? "
+            "ORDER BY e.ordinal, h.ordinal",
+            run,
+            feature,
+        )
+        return [Prediction(**row) for row in rows]
+
+    def steps(self, run: str, feature: int) -> list[TrailStep]:
+        """The trail of a feature."""
+        return [
+            TrailStep(**{**{k: v for k, v in row.items() if k not in ("id", "written")}, "content": json.loads(row["content"])})
+            for row in self._select("step", run, feature)
+        ]
+
+    def notes(self, run: str, feature: int) -> list[str]:
+        """Notes on a feature."""
+        rows = self._rows("SELECT text FROM note WHERE run = ? AND feature = ? ORDER BY rowid", run, feature)
+        return [row["text"] for row in rows]
+
+    def events(self, run: str) -> list[Event]:
+        """What happened to a run."""
+        rows = self._rows("SELECT run, ordinal, kind, feature, content FROM event WHERE run = ? ORDER BY ordinal", run)
+        return [Event(**{**row, "content": json.loads(row["content"])}) for row in rows]
+
+    def _select(self, table: str, run: str, feature: int) -> list[dict[str, Any]]:
+        return self._rows(f"SELECT * FROM {table} WHERE run = ? AND feature = ? ORDER BY ordinal, rowid", run, feature)
+
+    def _rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
+        with self._lock:
+            cursor = self._connection.execute(query, parameters)  # type: ignore[arg-type]  # strings and integers
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    @contextmanager
+    def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
+        with self._lock, disk_errors(doing, self._folder):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+def _columns(record: Hypothesis | Experiment | Prediction | TrailStep | Event, *without: str) -> dict[str, Any]:
+    """A record's plain fields as columns."""
+    row = record.model_dump(mode="python", exclude=set(without))
+    return {name: clean(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Append rows that are not there yet."""
+    for row in rows:
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        connection.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
