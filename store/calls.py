@@ -23,7 +23,7 @@ class Settled(NamedTuple):
     id: str
     """Of the row."""
     status: str
-    """settled or failed."""
+    """settled, failed, stopped or feature_spent."""
     reason: str | None
     """Why it failed."""
     reply: str | None
@@ -83,10 +83,26 @@ class Calls:
         rows = self._reading.execute(f"SELECT {', '.join(_COLUMNS)} FROM model_call WHERE key = ? ORDER BY rowid", (key,))
         return [ModelCall.model_construct(**dict(zip(_COLUMNS, row, strict=True))) for row in rows.fetchall()]
 
-    def spent(self, run: str) -> tuple[int, float]:
-        """Tokens and dollars that a run has spent or, where a call never settled, may have spent; hits cost nothing again."""
-        query = "SELECT coalesce(sum(tokens), 0), coalesce(sum(cost), 0.0) FROM model_call WHERE run = ? AND hit = 0"
-        ((tokens, dollars),) = self._reading.execute(query, (run,)).fetchall()
+    def spent(self, run: str, hits: bool = False) -> tuple[int, float]:
+        """Tokens and dollars that a run has spent or, where a call never settled, may have spent.
+
+        hits: count also what came from another run, which cost nothing again.
+        """
+        return self._spent("run = ?", (run,), hits)
+
+    def spent_on(self, run: str, feature: int, hits: bool = False) -> tuple[int, float]:
+        """The same of one feature of the run."""
+        return self._spent("run = ? AND feature = ?", (run, feature), hits)
+
+    def models(self, run: str) -> list[str]:
+        """Names of the models that a run called."""
+        rows = self._reading.execute("SELECT DISTINCT model FROM model_call WHERE run = ? ORDER BY model", (run,))
+        return [name for (name,) in rows.fetchall()]
+
+    def _spent(self, where: str, values: tuple[str | int, ...], hits: bool) -> tuple[int, float]:
+        counted = "" if hits else " AND hit = 0"
+        query = f"SELECT coalesce(sum(tokens), 0), coalesce(sum(cost), 0.0) FROM model_call WHERE {where}{counted}"
+        ((tokens, dollars),) = self._reading.execute(query, values).fetchall()
         return int(tokens), float(dollars)
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from .records import Failure, JudgeAnswer, Label, Run, Score
 
 TABLES = (
     "run", "label", "score", "failure", "model_call", "answer", "hypothesis", "experiment", "prediction", "step", "note", "event",
+    "model_batch", "batch_call",
 )  # fmt: skip
 _JSON = ("facets", "evidence", "experiments", "flags")
 

@@ -353,8 +353,9 @@ class ModelCall(Record):
     """What was asked, as JSON."""
     reply: str | None = None
     """What came back, as JSON; None until settled."""
-    status: Literal["reserved", "settled", "failed"]
-    """Reserved calls of a process that has ended count as spent."""
+    status: Literal["reserved", "settled", "failed", "stopped", "feature_spent"]
+    """Reserved calls of a process that has ended count as spent. stopped: not answered, because the run ended (a budget, a server
+    that was away); feature_spent: not sent, because the feature's budget was reached."""
     reason: str | None = None
     """Why it failed."""
     tokens: int

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import logging
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .calls import Request
+from .caching import marks
+from .calls import Message, Request, ToolCall, Unanswered
 from .forms import Received
-from .openai_server import away
+from .keys import HOSTED
+from .openai_server import about_schemas, away
+from .schemas import taken_by
 from .servers import Lanes, Listed, Timeouts
 from .troubles import Away, not_there, other_kind, parsed, trouble_of
 
@@ -16,8 +21,17 @@ if TYPE_CHECKING:
 
     from .models import Capabilities
 
-_FINISH = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "model_context_window_exceeded": "length"}
+_FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+}
 """Why a reply ended, in the words of the other protocol."""
+_KEEP = {"type": "ephemeral"}
+"""The mark of a prefix to be cached, for five minutes from each use."""
+log = logging.getLogger("dragoman.gateway")
 
 
 class AnthropicServer:
@@ -27,6 +41,7 @@ class AnthropicServer:
         """Nothing is sent yet. url: without /v1."""
         self.kind, self.url, self._key, self._can = "anthropic", url, key, can
         self._lanes = Lanes(self._client, url, timeouts)
+        self._schemas = can.schema
 
     async def models(self) -> list[Listed] | None:
         """See `Server`."""
@@ -54,7 +69,7 @@ class AnthropicServer:
 
     async def send(self, model: str, request: Request) -> Received:
         """See `Server`."""
-        found = await self._call("POST", "/v1/messages", self._body(model, request), model)
+        found = await self._unless_refused(self.body(model, request), model)
         try:
             return _received(found)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
@@ -63,6 +78,18 @@ class AnthropicServer:
     async def close(self) -> None:
         """See `Server`."""
         await self._lanes.close()
+
+    async def _unless_refused(self, body: dict[str, Any], model: str) -> Any:
+        """The reply; a server of unknown make that refuses schemas is asked again without, and from then on at once."""
+        try:
+            return await self._call("POST", "/v1/messages", body, model)
+        except Unanswered as error:
+            if self.url == HOSTED["anthropic"] or "output_config" not in body or not about_schemas(error):
+                raise
+        log.info("%s takes no schema of replies: it is asked without from now on", self.url)
+        self._schemas = False
+        del body["output_config"]
+        return await self._call("POST", "/v1/messages", body, model)
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None, model: str) -> Any:
         """The JSON of a reply, tried once."""
@@ -96,24 +123,58 @@ class AnthropicServer:
             api_key=self._key, base_url=self.url, max_retries=0, timeout=http.timeout, http_client=http, open_telemetry=False
         )
 
-    def _body(self, model: str, request: Request) -> dict[str, Any]:
+    def body(self, model: str, request: Request) -> dict[str, Any]:
+        """What is sent."""
         system = "\n\n".join(message.content for message in request.messages if message.role == "system")
         body: dict[str, Any] = {
             "model": model,
             "max_tokens": max(1, request.max_tokens),
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages if m.role != "system"],
+            "messages": _messages([message for message in request.messages if message.role != "system"]),
         }
+        last_tool, last_word = marks(request)
         if system:
-            body["system"] = system
+            body["system"] = [{"type": "text", "text": system, "cache_control": _KEEP}] if last_word else system
         if self._can.temperature:
             body["temperature"] = request.temperature
         if request.stop:
             body["stop_sequences"] = list(request.stop)
         if self._can.no_thinking is not None:
             body["thinking"] = {"type": self._can.no_thinking}
-        if request.schema is not None and self._can.schema:
-            body["output_config"] = {"format": {"type": "json_schema", "schema": dict(request.schema)}}
+        if request.schema is not None and self._schemas:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": taken_by("anthropic", request.schema)}}
+        if request.tools:
+            tools = [{"name": t.name, "description": t.description, "input_schema": dict(t.schema)} for t in request.tools]
+            if last_tool:
+                tools[-1]["cache_control"] = _KEEP
+            body |= {"tools": tools, "tool_choice": _choice(request.tool_choice)}
         return body
+
+
+def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The chat in blocks; results of tools, of which all must stand in one message, are said by the user here."""
+    said: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
+    for message in messages:
+        if message.role == "tool":
+            if not results:
+                said.append({"role": "user", "content": results})
+            results.append({"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content})
+            continue
+        results = []
+        if not message.tool_calls:
+            said.append({"role": message.role, "content": message.content})
+            continue
+        blocks: list[dict[str, Any]] = [{"type": "text", "text": message.content}] if message.content else []
+        for call in message.tool_calls:  # broken arguments cannot be sent back as they were: only objects are taken
+            arguments = {"unreadable": call.arguments} if call.parsed is None else call.parsed
+            blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": arguments})
+        said.append({"role": message.role, "content": blocks})
+    return said
+
+
+def _choice(wanted: str) -> dict[str, Any]:
+    words = {"auto": "auto", "required": "any", "none": "none"}
+    return {"type": words[wanted]} if wanted in words else {"type": "tool", "name": wanted}
 
 
 def _received(found: Mapping[str, Any]) -> Received:
@@ -131,6 +192,12 @@ def _received(found: Mapping[str, Any]) -> Received:
         prompt_tokens=int(usage["input_tokens"]) + cached + written,
         cached_tokens=cached,
         completion_tokens=int(usage["output_tokens"]),
+        written_tokens=written,
+        tool_calls=tuple(
+            ToolCall(str(block["id"]), str(block["name"]), json.dumps(block["input"]))
+            for block in found["content"]
+            if block["type"] == "tool_use"
+        ),
     )
 
 

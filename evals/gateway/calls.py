@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+
+from dragoman.store.errors import UserError
 
 
 class Place(NamedTuple):
@@ -18,13 +21,48 @@ class Place(NamedTuple):
     """Which call of that step, from 0."""
 
 
+class ToolCall(NamedTuple):
+    """A tool that a model wants to be called."""
+
+    id: str
+    """Its number in the chat: the message with the result carries it."""
+    name: str
+    """Which tool."""
+    arguments: str
+    """JSON text as the model wrote it, which may be broken."""
+
+    @property
+    def parsed(self) -> dict[str, Any] | None:
+        """The arguments by name; None where they are no JSON object."""
+        try:
+            found = json.loads(self.arguments)
+        except (ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
+
+
+class Tool(NamedTuple):
+    """A tool that a model may ask for."""
+
+    name: str
+    """Letters, digits, underscores and hyphens."""
+    description: str
+    """What it does and when to use it."""
+    schema: Mapping[str, Any]
+    """JSON schema of its arguments, an object."""
+
+
 class Message(NamedTuple):
     """One message of a chat."""
 
-    role: Literal["system", "user", "assistant"]
-    """Who speaks."""
+    role: Literal["system", "user", "assistant", "tool"]
+    """Who speaks; `tool` is the result of a tool call."""
     content: str
     """What is said."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Tools that the assistant asks for here."""
+    tool_call_id: str | None = None
+    """The call that this message is the result of."""
 
 
 class Unanswered(Exception):
@@ -32,6 +70,18 @@ class Unanswered(Exception):
 
     For example a refusal, a prompt that is too long, or a reply that cannot be read. Other calls may go on.
     """
+
+
+class Refused(Unanswered):
+    """The model refused to answer."""
+
+
+class FeatureSpent(Exception):
+    """The budget of one feature is reached; the message is a sentence. Work on that feature ends, other features go on."""
+
+
+class NotRecorded(UserError):
+    """A call that a replay needs is not in the recorded run; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +110,10 @@ class Request:
     """The reply must be one of these (vLLM's structured outputs)."""
     stop: tuple[str, ...] = ()
     """Texts that end the reply."""
+    tools: tuple[Tool, ...] = ()
+    """Tools that the model may ask for."""
+    tool_choice: str = "auto"
+    """`auto`: it may ask for one; `required`: it must; `none`: it must not; otherwise the name of the one it must ask for."""
     keep: tuple[str, ...] | None = None
     """Tokens whose log-probabilities are wanted of the prompt; others are not kept (the ledger stays small). None keeps all."""
 
@@ -100,3 +154,5 @@ class Reply:
     """Whether it came from our cache of earlier calls and nothing was sent."""
     call: str
     """Id of the call in the ledger."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Tools that the first reply asks for."""

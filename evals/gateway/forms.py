@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .calls import Message, Place, Request, TokenChance
+from .calls import Message, Place, Request, TokenChance, Tool, ToolCall
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class Received:
     """Read from the server's cache."""
     completion_tokens: int | None
     """None where the server does not say."""
+    written_tokens: int = 0
+    """Prompt tokens written into the server's cache, where that has a price of its own."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Tools that the first reply asks for."""
 
 
 def request_json(request: Request) -> str:
@@ -37,7 +41,9 @@ def request_json(request: Request) -> str:
     for field in fields(request):
         value = getattr(request, field.name)
         if field.name == "messages":
-            value = [{"role": message.role, "content": message.content} for message in value]
+            value = [_message_json(message) for message in value]
+        if field.name == "tools":
+            value = [{**tool._asdict(), "schema": dict(tool.schema)} for tool in value]
         if value != field.default and value != []:
             said[field.name] = value
     return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -51,8 +57,23 @@ def request_from(text: str) -> Request:
             said[name] = tuple(said[name])
     if isinstance(said.get("prompt"), list):
         said["prompt"] = tuple(said["prompt"])
-    said["messages"] = tuple(Message(**message) for message in said.get("messages", ()))
+    said["messages"] = tuple(_message_from(message) for message in said.get("messages", ()))
+    said["tools"] = tuple(Tool(**tool) for tool in said.get("tools", ()))
     return Request(**said)
+
+
+def _message_json(message: Message) -> dict[str, Any]:
+    said: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        said["tool_calls"] = [list(call) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        said["tool_call_id"] = message.tool_call_id
+    return said
+
+
+def _message_from(said: dict[str, Any]) -> Message:
+    calls = tuple(ToolCall(*call) for call in said.pop("tool_calls", ()))
+    return Message(**said, tool_calls=calls)
 
 
 def key_of(seed: int, place: Place, model: str, request: str) -> str:
@@ -66,6 +87,8 @@ def reply_json(received: Received) -> str:
     said: dict[str, Any] = {"texts": received.texts, "finish": received.finish}
     if received.logprobs is not None:
         said["logprobs"] = received.logprobs
+    if received.tool_calls:
+        said["tool_calls"] = received.tool_calls
     if received.prompt_logprobs is not None:
         said["prompt_logprobs"] = [list(place.items()) for place in received.prompt_logprobs]
     return json.dumps(said, separators=(",", ":"), ensure_ascii=True)
@@ -83,4 +106,5 @@ def received_from(text: str, prompt_tokens: int, cached_tokens: int, completion_
         prompt_tokens=prompt_tokens,
         cached_tokens=cached_tokens,
         completion_tokens=completion_tokens,
+        tool_calls=tuple(ToolCall(*call) for call in said.get("tool_calls", ())),
     )

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 from dragoman.store.errors import UserError
 
-from .calls import Request
+from .caching import marks
+from .calls import Message, Request
 from .keys import HOSTED, is_loopback, key_for
-from .prices import FREE, Price, list_price
+from .prices import FREE, Price, factor, list_price
 from .servers import Listed, Server, Timeouts
 
 Kind = Literal["vllm", "openai", "anthropic"]
@@ -21,8 +22,8 @@ Kind = Literal["vllm", "openai", "anthropic"]
 
 FORMS = "vllm:http://127.0.0.1:8000/v1, vllm:URL,URL2#MODEL, openai:MODEL, openai:URL#MODEL, anthropic:MODEL"
 """How models are named, for messages."""
-_PER_PROMPT, _PER_MESSAGE, _PER_SCHEMA = 64, 16, 512
-"""Tokens that a chat template, a message and a schema's instructions may add at most, generously."""
+_PER_PROMPT, _PER_MESSAGE, _PER_SCHEMA, _PER_TOOLS = 64, 16, 512, 1024
+"""Tokens that a chat template, a message, a schema's instructions and those on tools may add at most, generously."""
 
 
 @dataclass(frozen=True)
@@ -143,14 +144,30 @@ class Model:
         elif request.prompt is not None:
             prompt = len(request.prompt) + 1
         else:
-            prompt = _PER_PROMPT + sum(_PER_MESSAGE + self.count_tokens(message.content) for message in request.messages)
+            prompt = _PER_PROMPT + sum(self._worst_message(message) for message in request.messages)
+        if request.tools:
+            prompt += _PER_TOOLS + sum(_PER_MESSAGE + self.count_tokens(str(tool)) for tool in request.tools)
         if request.schema is not None:
             prompt += _PER_SCHEMA + self.count_tokens(str(dict(request.schema)))
         return prompt, max(1, request.max_tokens) * request.n
 
-    def cost(self, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float | None:
+    def worst_cost(self, request: Request) -> float | None:
+        """US dollars that a call may cost at most; None where the price is not known."""
+        prompt, completion = self.worst(request)
+        return self.cost(prompt, 0, completion, prompt if self.kind == "anthropic" and any(marks(request)) else 0)
+
+    def cost(self, prompt_tokens: int, cached_tokens: int, completion_tokens: int, written_tokens: int = 0) -> float | None:
         """US dollars of a call; None where the price is not known."""
-        return None if self.price is None else self.price.of(prompt_tokens, cached_tokens, completion_tokens)
+        return None if self.price is None else self.price.of(prompt_tokens, cached_tokens, completion_tokens, written_tokens)
+
+    def call_it(self, served: str) -> None:
+        """Take this name as what its server calls it, where the spec names none and the server is not asked."""
+        if self._served is None:
+            self._served = served
+
+    def _worst_message(self, message: Message) -> int:
+        asked = sum(_PER_MESSAGE + self.count_tokens("".join(call)) for call in message.tool_calls)
+        return _PER_MESSAGE + self.count_tokens(message.content + (message.tool_call_id or "")) + asked
 
     def _learn(self, url: str, listed: list[Listed] | None) -> None:
         """Take name and context length from a server's list, or raise."""
@@ -207,6 +224,8 @@ def model_named(
         price = list_price(kind, model) if urls[0] == HOSTED.get(kind) else None
         if kind == "vllm" or all(is_loopback(url) for url in urls):
             price = FREE
+    if price is not None and price.written is None:
+        price = replace(price, written=factor("cache write", kind) * price.prompt)
     return Model(
         spec=spec,
         kind=kind,  # type: ignore[arg-type]  # one of the three, see above

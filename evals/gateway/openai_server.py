@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .calls import Request, TokenChance
+from .calls import Message, Request, TokenChance, Tool, ToolCall, Unanswered
 from .forms import Received
 from .keys import HOSTED
+from .schemas import taken_by
 from .servers import Lanes, Listed, Timeouts
 from .troubles import Away, not_there, other_kind, parsed, trouble_of
 
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
     import httpx2
 
     from .models import Capabilities
+
+log = logging.getLogger("dragoman.gateway")
 
 
 class OpenAIServer:
@@ -24,6 +30,7 @@ class OpenAIServer:
         """Nothing is sent yet."""
         self.kind, self.url, self._key, self._can = kind, url, key, can
         self._lanes = Lanes(self._client, url, timeouts)
+        self._schemas = can.schema
 
     async def models(self) -> list[Listed] | None:
         """See `Server`; a server without such a list is taken as it is, unless it should be vLLM."""
@@ -57,9 +64,9 @@ class OpenAIServer:
     async def send(self, model: str, request: Request) -> Received:
         """See `Server`."""
         chat = request.prompt is None
-        body = self._chat(model, request) if chat else self._completion(model, request)
+        body = self.body(model, request)
         try:
-            found = await self._call("POST", "/chat/completions" if chat else "/completions", body, model)
+            found = await self._unless_refused("/chat/completions" if chat else "/completions", body, model)
         except _NoSuchPage as error:
             raise error.meaning from None
         try:
@@ -70,6 +77,22 @@ class OpenAIServer:
     async def close(self) -> None:
         """See `Server`."""
         await self._lanes.close()
+
+    def body(self, model: str, request: Request) -> dict[str, Any]:
+        """What is sent."""
+        return self._chat(model, request) if request.prompt is None else self._completion(model, request)
+
+    async def _unless_refused(self, path: str, body: dict[str, Any], model: str) -> Any:
+        """The reply; a server of unknown make that refuses schemas is asked again without, and from then on at once."""
+        try:
+            return await self._call("POST", path, body, model)
+        except Unanswered as error:
+            if self.kind == "vllm" or self.url == HOSTED["openai"] or "response_format" not in body or not about_schemas(error):
+                raise
+        log.info("%s takes no schema of replies: it is asked without from now on", self.url)
+        self._schemas = False
+        del body["response_format"]
+        return await self._call("POST", path, body, model)
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None, model: str) -> Any:
         """The JSON of a reply, tried once."""
@@ -104,13 +127,16 @@ class OpenAIServer:
 
     def _chat(self, model: str, request: Request) -> dict[str, Any]:
         body = self._common(model, request)
-        body["messages"] = [{"role": message.role, "content": message.content} for message in request.messages]
+        body["messages"] = [_message(message) for message in request.messages]
         hosted = self.url == HOSTED["openai"]
         body["max_completion_tokens" if hosted else "max_tokens"] = max(1, request.max_tokens)
         if hosted and self._can.no_thinking is not None:
             body["reasoning_effort"] = self._can.no_thinking
         if request.top_logprobs and self._can.logprobs:
             body |= {"logprobs": True, "top_logprobs": min(request.top_logprobs, self._can.logprobs)}
+        if request.tools:
+            body["tools"] = [_tool(tool) for tool in request.tools]
+            body["tool_choice"] = _choice(request.tool_choice)
         return body
 
     def _completion(self, model: str, request: Request) -> dict[str, Any]:
@@ -135,8 +161,9 @@ class OpenAIServer:
             body["stop"] = list(request.stop)
         if request.prompt_logprobs:
             body["prompt_logprobs"] = request.prompt_logprobs
-        if request.schema is not None and self._can.schema:
-            shape = {"name": "reply", "schema": dict(request.schema), "strict": True}
+        if request.schema is not None and self._schemas:
+            schema = taken_by("openai", request.schema) if self.url == HOSTED["openai"] else dict(request.schema)
+            shape = {"name": "reply", "schema": schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": shape}
         if request.choices and self._can.choices:
             body["structured_outputs"] = {"choice": list(request.choices)}
@@ -161,6 +188,42 @@ def away(error: Exception) -> Away:
     if isinstance(cause, httpx2.TimeoutException):
         return Away("timed out", spent=True, slow=True)
     return Away("the connection was dropped", spent=True)
+
+
+def about_schemas(error: Unanswered) -> bool:
+    """Whether a server refused a request because of the schema in it."""
+    return re.search(r"response_format|output_config|json_schema|schema|structured", str(error), re.IGNORECASE) is not None
+
+
+def _message(message: Message) -> dict[str, Any]:
+    said: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        said["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+        said["content"] = message.content or None
+    if message.tool_call_id is not None:
+        said["tool_call_id"] = message.tool_call_id
+    return said
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.schema)}}
+
+
+def _choice(wanted: str) -> Any:
+    return wanted if wanted in ("auto", "required", "none") else {"type": "function", "function": {"name": wanted}}
+
+
+def _tool_calls(choice: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    found = []
+    for number, call in enumerate(choice["message"].get("tool_calls") or ()):
+        asked = call["function"]
+        arguments = asked.get("arguments") or ""
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        found.append(ToolCall(str(call.get("id") or f"call_{number}"), str(asked["name"]), text))
+    return tuple(found)
 
 
 def _received(found: Mapping[str, Any], request: Request) -> Received:
@@ -194,6 +257,7 @@ def _received(found: Mapping[str, Any], request: Request) -> Received:
         prompt_tokens=usage.get("prompt_tokens"),
         cached_tokens=int(details.get("cached_tokens") or 0),
         completion_tokens=usage.get("completion_tokens"),
+        tool_calls=_tool_calls(choices[0]) if request.tools and request.prompt is None else (),
     )
 
 

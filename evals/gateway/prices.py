@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
+from typing import Any
 
 from dragoman.store.errors import UserError
 
@@ -20,11 +22,14 @@ class Price:
     """Of a prompt, read from the server's cache."""
     completion: float
     """Of a reply."""
+    written: float | None = None
+    """Of a prompt, written into the server's cache; None: as any other."""
 
-    def of(self, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float:
-        """US dollars of one call; `cached_tokens` are among the prompt's."""
+    def of(self, prompt_tokens: int, cached_tokens: int, completion_tokens: int, written_tokens: int = 0) -> float:
+        """US dollars of one call; `cached_tokens` and `written_tokens` are among the prompt's."""
         fresh = prompt_tokens - cached_tokens
-        return (fresh * self.prompt + cached_tokens * self.cached + completion_tokens * self.completion) / 1e6
+        dearer = 0.0 if self.written is None else written_tokens * (self.written - self.prompt)
+        return (fresh * self.prompt + dearer + cached_tokens * self.cached + completion_tokens * self.completion) / 1e6
 
 
 FREE = Price(0.0, 0.0, 0.0)
@@ -36,9 +41,20 @@ def list_price(kind: str, name: str) -> Price | None:
 
     Prices are those for prompts of ordinary length, without surcharges for regions or priority.
     """
-    table = json.loads(resources.files("dragoman.evals.gateway").joinpath("prices.json").read_text("utf-8")).get(kind, {})
+    table = _tables().get(kind, {})
     found = table.get(name) or table.get(re.sub(r"-(\d{8}|\d{4}-\d{2}-\d{2})$", "", name))
     return Price(*found) if found else None
+
+
+def factor(what: str, kind: str) -> float:
+    """How many times the list price something costs (prices.json): `cache write`; 1 where there is nothing to say."""
+    return float(_tables()[what].get(kind, 1.0))
+
+
+@cache
+def _tables() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(resources.files("dragoman.evals.gateway").joinpath("prices.json").read_text("utf-8"))
+    return found
 
 
 def price_from(text: str) -> Price:

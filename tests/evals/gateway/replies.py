@@ -38,6 +38,10 @@ class Said:
     """False: a server that gives no log-probabilities, although asked."""
     delay: float = 0.0
     """Seconds before it is sent."""
+    usage: Mapping[str, int] | None = None
+    """Token counts of a message of Anthropic's, instead of those that were counted."""
+    tools: Sequence[tuple[str, str]] = ()
+    """Tools it asks for: names with arguments as JSON text, which may be broken where the protocol allows it."""
 
 
 def tokens_of(text: str) -> list[str]:
@@ -52,7 +56,8 @@ def prompt_text(body: Body) -> str:
         return prompt if isinstance(prompt, str) else "".join(f"<{token}>" for token in prompt)
     system = body.get("system", "")
     parts = [f"<|system|>{_plain(system)}"] if system else []
-    parts += [f"<|{message['role']}|>{_plain(message['content'])}" for message in body["messages"]]
+    parts += [f"<|tool|>{json.dumps(tool)}" for tool in body.get("tools", ())]
+    parts += [f"<|{message['role']}|>{_plain(message['content'])}{_asked(message)}" for message in body["messages"]]
     return "".join(parts) + "<|assistant|>"
 
 
@@ -81,6 +86,9 @@ def chat(body: Body, said: Said, tokens: list[str], cached: int) -> tuple[Body, 
     choices = []
     for index, text in enumerate(texts):
         choice: Body = {"index": index, "message": {"role": "assistant", "content": text}, "finish_reason": said.finish}
+        if said.tools:
+            choice["message"] = {"role": "assistant", "content": text or None, "tool_calls": _calls(said)}
+            choice["finish_reason"] = "tool_calls"
         if body.get("logprobs") and said.logprobs:
             places = _places(said, text, int(body.get("top_logprobs") or 0))
             entries = [
@@ -122,16 +130,19 @@ def completion(body: Body, said: Said, tokens: list[str], cached: int) -> tuple[
 def message(body: Body, said: Said, tokens: list[str], cached: int) -> tuple[Body, int]:
     """A message of Anthropic's and the number of tokens written."""
     (text,), written = _texts({**body, "n": 1}, said)
+    content: list[Body] = [{"type": "text", "text": text}] if text else []
+    for number, (name, arguments) in enumerate(said.tools):
+        content.append({"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": json.loads(arguments)})
     usage = {"input_tokens": len(tokens) - cached, "cache_read_input_tokens": cached, "cache_creation_input_tokens": 0}
     return {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
         "model": body["model"],
-        "content": [{"type": "text", "text": text}],
-        "stop_reason": "end_turn" if said.finish == "stop" else said.finish,
+        "content": content,
+        "stop_reason": "tool_use" if said.tools else "end_turn" if said.finish == "stop" else said.finish,
         "stop_sequence": None,
-        "usage": {**usage, "output_tokens": written},
+        "usage": {**usage, "output_tokens": written, **(said.usage or {})},
     }, written
 
 
@@ -226,6 +237,18 @@ def _usage(tokens: Sequence[str], written: int, cached: int) -> Body:
     return {**usage, "prompt_tokens_details": {"cached_tokens": cached}}
 
 
+def _calls(said: Said) -> list[Body]:
+    """The tools that are asked for, as OpenAI writes them."""
+    asked = [{"name": name, "arguments": arguments} for name, arguments in said.tools]
+    return [{"id": f"call_{number}", "type": "function", "function": call} for number, call in enumerate(asked)]
+
+
+def _asked(message: Body) -> str:
+    return json.dumps(message["tool_calls"]) if message.get("tool_calls") else ""
+
+
 def _plain(content: Any) -> str:
     """The text of a message, whether a string or a list of parts."""
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(part["text"] if part["type"] == "text" else json.dumps(part) for part in content)

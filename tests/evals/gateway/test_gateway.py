@@ -75,7 +75,7 @@ def test_a_chat_with_probabilities_and_its_row(tmp_path: Path) -> None:
         "stop": ["x"],
         "temperature": 0.5,
     }
-    assert seen.body == {**expected, "messages": [m._asdict() for m in HELLO.messages]}
+    assert seen.body == {**expected, "messages": [{"role": m.role, "content": m.content} for m in HELLO.messages]}
     (row,) = rows(tmp_path)
     counts = row["prompt_tokens"], row["cached_tokens"], row["completion_tokens"]
     assert counts == (reply.prompt_tokens, 0, 2) and row["tokens"] == reply.prompt_tokens + 2
