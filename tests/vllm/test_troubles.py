@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,13 @@ from dragoman.evals.gateway.budget import Budget
 from dragoman.evals.gateway.calls import Message, Place, Reply, Request, Unanswered
 from dragoman.evals.gateway.gateway import Gateway
 from dragoman.evals.gateway.models import model_named
+from dragoman.evals.judge.model import ModelReader
+from dragoman.evals.judge.reader import Answer, Step
 from dragoman.store.errors import UserError
 from dragoman.store.ledger import Ledger
+from tests.vllm.exams import passage, texts
 from tests.vllm.served import Served
+from tests.vllm.small_judge import FOLDER
 
 pytestmark = pytest.mark.vllm
 
@@ -99,3 +104,31 @@ def test_patience_ends_with_a_sentence_and_the_run_goes_on_later(served: Served,
     served.start()
     replies = asyncio.run(run(8, patience=60))
     assert [reply.hit for reply in replies] == [True] * 5 + [False] * 3
+
+
+def test_a_prompt_that_is_read_in_several_steps_leaves_the_engine_alive(tmp_path: Path) -> None:
+    """On a CPU, vLLM's engine dies of a seeded request whose prompt it reads in two steps; what we sample is not seeded."""
+    chunk = 256
+    served = Served(FOLDER, tmp_path, "--max-num-batched-tokens", str(chunk))
+    long = passage(" ".join(texts()[:10])[:1600])
+
+    async def run() -> list[Answer]:
+        model = served.named()
+        await model.check()
+        model.capabilities = replace(model.capabilities, logprobs=0, schema=False)
+        async with Gateway(Ledger(tmp_path / "l.sqlite"), "run", 0, Budget(), patience=20) as gateway:
+            reader = ModelReader(gateway, model)
+            answers = await reader.detect("fires on the word garden", [long] * 3, Step(0, "long"))
+            await reader.write("fires on the word garden " + long.text, True, 2, Step(0, "write"))
+            return answers + await reader.detect("fires on the word garden", [passage("the garden")], Step(0, "after"))
+
+    try:
+        answers = asyncio.run(run())
+        assert served.process.poll() is None, served.errors()
+        assert served.counters()["prompt"] > 4 * chunk
+    finally:
+        served.stop()
+    assert [answer.way for answer in answers] == ["sampled"] * 4, answers
+    rows = Ledger(tmp_path / "l.sqlite").arrow("model_call").to_pylist()
+    assert {row["status"] for row in rows} == {"settled"}
+    assert sum(row["prompt_tokens"] > chunk for row in rows) == 4, "every long prompt takes several steps"
