@@ -96,6 +96,11 @@ class Model:
         return self._served is not None
 
     @property
+    def enforces_schemas(self) -> bool:
+        """Whether its replies are known to satisfy a schema; a server that is merely compatible may take one and ignore it."""
+        return self.capabilities.schema and (self.kind == "vllm" or self.urls[0] == HOSTED[self.kind])
+
+    @property
     def served(self) -> str:
         """What the server calls it. Raises RuntimeError as `name` does."""
         if self._served is None:
