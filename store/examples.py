@@ -81,9 +81,7 @@ class Strata:
         hits[tokens.row[trigger[tokens.ids]]] = True
         by_token = random.permutation(np.flatnonzero(hits & silent))
         beside = []
-        for other in self._facts.near(feature):
-            rows, peaks = self._peaks(*self._reader.activations(other))
-            rows = rows[peaks > self._facts.threshold(other)]
+        for rows in self._reader.firing(self._facts.near(feature), self._facts.scales.threshold):
             beside.append(random.permutation(rows[silent[rows]]))
         return _alternating([by_token, _alternating(beside)])
 

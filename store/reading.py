@@ -15,6 +15,7 @@ from jaxtyping import Float32, Int64
 
 from .database import interruptible
 from .errors import UserError
+from .held import HeldActivations
 from .records import SPLITS, Context, DictionaryInfo, FeatureKey, RelatedFeature, Split, TokenValue
 from .tokens import ContextIndex, TokenTable, contributions
 
@@ -132,6 +133,13 @@ class SplitReader:
         self._static = static
         self.split = split
         self._code = SPLITS.index(split)
+        self._held: HeldActivations | None = None
+
+    def hold(self) -> None:
+        """Keep the split's tokens in memory, and its activations where they are few enough (see held.py)."""
+        _ = self.tokens
+        if self._held is None:
+            self._held = HeldActivations.read(self._database, self.index, self._code, self._static.width)
 
     @cached_property
     def index(self) -> ContextIndex:
@@ -168,6 +176,8 @@ class SplitReader:
 
     def activations(self, feature: int) -> tuple[Int64[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
         """Places among the split's tokens at which a feature is stored as active, ascending, and its values there."""
+        if self._held is not None:
+            return self._held.of(feature)
         read = self._database.columns(
             "SELECT context, position, value FROM activation WHERE feature = ? AND split = ?", [feature, self._code]
         )
@@ -214,6 +224,21 @@ class SplitReader:
         )
         return self._database.rows(query, [feature, self._code, n])
 
+    def firing(self, features: Sequence[int], thresholds: Float32[np.ndarray, " width"]) -> list[Int64[np.ndarray, " rows"]]:
+        """The rows of the contexts in which each of some features fires, ascending; thresholds: of all features."""
+        if self._held is not None:
+            each = [self._held.of(feature) for feature in features]
+            fired = [flat[values > thresholds[feature]] for feature, (flat, values) in zip(features, each, strict=True)]
+            return [np.unique(self.index.row_of_token(flat)) for flat in fired]
+        read = self._database.columns(
+            f"SELECT feature, context, value FROM activation WHERE feature IN ({', '.join(map(str, features)) or 'NULL'}) "
+            "AND split = ?",
+            [self._code],
+        )
+        fires = read["value"] > thresholds[read["feature"]]
+        owner, rows = read["feature"][fires], self.index.rows_of(read["context"][fires])
+        return [np.unique(rows[owner == feature]) for feature in features]
+
     def unstored(self, feature: int) -> Int64[np.ndarray, " n"]:
         """Rows of the contexts in which a feature is active but not stored; empty unless the store is a sample."""
         read = self._database.columns("SELECT context FROM active_context WHERE feature = ? AND split = ?", [feature, self._code])
@@ -225,6 +250,8 @@ class SplitReader:
 
     def contexts(self, ids: Sequence[int]) -> list[Context]:
         """These contexts, in the order asked for. Raises `UserError` for one that is not in the split."""
+        if "tokens" in self.__dict__:
+            return [self._in_memory(int(i)) for i in ids]
         wanted = sorted({int(i) for i in ids})
         query = (
             "SELECT c.context, c.document, c.ids, c.starts, c.ends, d.text FROM context c JOIN document d USING (document) "
@@ -233,8 +260,21 @@ class SplitReader:
         found = {row[0]: self._context(*row) for row in self._database.rows(query, [self.split])}
         missing = [i for i in wanted if i not in found]
         if missing:
-            raise UserError(f"There is no context {missing[0]} among the {self.split} contexts of this store.")
+            raise self._no_context(missing[0])
         return [found[int(i)] for i in ids]
+
+    def _in_memory(self, number: int) -> Context:
+        """A context from the tokens that are in memory."""
+        tokens = self.tokens
+        row = int(np.searchsorted(tokens.context_ids, number))
+        if row == tokens.n_contexts or tokens.context_ids[row] != number:
+            raise self._no_context(number)
+        here = slice(int(tokens.starts[row]), int(tokens.starts[row + 1]))
+        ids, starts, ends = (column[here].tolist() for column in (tokens.ids, tokens.char_start, tokens.char_end))
+        return self._context(number, int(tokens.document[row]), ids, starts, ends, tokens.document_text(row))
+
+    def _no_context(self, number: int) -> UserError:
+        return UserError(f"There is no context {number} among the {self.split} contexts of this store.")
 
     def _context(self, number: int, document: int, ids: list[int], starts: list[int], ends: list[int], text: str) -> Context:
         return Context.model_construct(

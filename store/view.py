@@ -9,7 +9,7 @@ import scipy.sparse
 from jaxtyping import Float32, Int64
 
 from .examples import Examples, Strata
-from .facts import FeatureFacts
+from .facts import FeatureFacts, Scales
 from .reading import Database, SplitReader, StaticReader
 from .records import Context, FeatureKey, RelatedFeature, Stratum, TokenValue, TrainStats
 from .tokens import TokenTable
@@ -39,6 +39,10 @@ class TrainView:
         """All train tokens."""
         return self._reader.tokens
 
+    def hold(self) -> None:
+        """Keep tokens and activations in memory where that is possible, for many reads."""
+        self._reader.hold()
+
     def key(self, feature: int) -> FeatureKey:
         """The address of a global feature id."""
         return self._static.key(feature)
@@ -66,6 +70,11 @@ class TrainView:
     def threshold(self, feature: int) -> float:
         """The feature fires above this."""
         return self._facts.threshold(feature)
+
+    @property
+    def scales(self) -> Scales:
+        """Threshold and train maximum of every feature."""
+        return self._facts.scales
 
     def top_tokens(self, feature: int) -> tuple[TokenValue, ...]:
         """Tokens with the largest mean activation."""

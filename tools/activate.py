@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float32, Int64
 
 from dragoman.store import display
 from dragoman.store.errors import UserError
+from dragoman.store.facts import Scales
 from dragoman.store.records import FeatureKey
 
 from .prompt import Prompt
@@ -216,17 +217,33 @@ def contrast(bench: Workbench, a: Sequence[str | Prompt], b: Sequence[str | Prom
 
 def contrast_of(bench: Workbench, a: Sequence[TextActivations], b: Sequence[TextActivations], n: int = 20) -> Contrast:
     """The same from activations that are there already."""
-    scales = bench.scales
     peaks = [np.stack([text.peaks() for text in side]) for side in (a, b)]
-    fires = [(side > scales.threshold).mean(0) for side in peaks]
-    means = [side.mean(0) for side in peaks]
+    rows, more = differences(bench.scales, peaks[0], peaks[1], n, lambda feature: str(bench.store.key(feature)))
+    return Contrast(tuple(rows), len(a), len(b), more)
+
+
+def differences(
+    scales: Scales,
+    a: Float32[np.ndarray, "texts_a width"],
+    b: Float32[np.ndarray, "texts_b width"],
+    n: int,
+    key: Callable[[int], str],
+) -> tuple[list[Difference], int]:
+    """The first n features that fire on a larger share of A than of B, and how many do.
+
+    Args:
+        scales: threshold and train maximum of every feature.
+        a: the largest activation of every feature on each text of A.
+        b: the same of B.
+        n: at most so many.
+        key: the address of a feature.
+    """
+    fires = [(side > scales.threshold).mean(0) for side in (a, b)]
+    means = [side.mean(0) for side in (a, b)]
     unit = np.where(scales.maximum > 0, scales.maximum, np.maximum(means[0], means[1]))
     share = fires[0] - fires[1]
     strength = (means[0] - means[1]) / np.where(unit > 0, unit, 1)
     more = np.flatnonzero(share > 0)
     order = more[np.lexsort((-strength[more], -share[more]))]
-    rows = tuple(
-        Difference(str(bench.store.key(int(f))), *(float(column[f]) for column in (share, strength, *fires, *means)))
-        for f in order[:n]
-    )
-    return Contrast(rows, len(a), len(b), len(more))
+    columns = (share, strength, *fires, *means)
+    return [Difference(key(int(f)), *(float(column[f]) for column in columns)) for f in order[:n]], len(more)

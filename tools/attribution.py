@@ -16,7 +16,8 @@ import torch
 from dragoman.store import display
 from dragoman.store.errors import UserError
 
-from .probe import Focus, Probe
+from .gauge import Focus, Gauge
+from .probe import Probe
 from .prompt import Prompt
 
 Occlusion = Literal["replace", "delete"]
@@ -72,7 +73,7 @@ class Attribution:
 
 
 def occlude(
-    probe: Probe,
+    gauge: Gauge,
     text: str | Prompt,
     position: int | None = None,
     method: Occlusion = "replace",
@@ -81,7 +82,7 @@ def occlude(
     """What the activation at a position loses when each token in turn is replaced or deleted; one batched call.
 
     Args:
-        probe: the feature.
+        gauge: the feature.
         text: the text; of a long one, the window that holds the position.
         position: the token to look at; by default the one at which the feature is strongest.
         method: `replace` the token by a neutral one, or `delete` it.
@@ -93,18 +94,18 @@ def occlude(
     """
     if method not in ("replace", "delete"):
         raise UserError(f"There is no occlusion {method!r}: tokens are replaced or deleted (replace, delete).")
-    focus = probe.focus(text, position)
+    focus = gauge.focus(text, position)
     ids = list(focus.ids)
     if method == "delete":
         rows = [ids[:i] + ids[i + 1 :] for i in range(len(ids) - 1)]
         said = "loss when the token is deleted"
     else:
-        stand_in = probe.neutral if replacement is None else probe.token(replacement)
+        stand_in = gauge.neutral if replacement is None else gauge.token(replacement)
         rows = [[*ids[:i], stand_in, *ids[i + 1 :]] for i in range(len(ids))]
-        said = f"loss when the token is replaced by {probe.subject.vocabulary[stand_in]!r}"
-    losses = focus.value - probe.at(rows)
+        said = f"loss when the token is replaced by {gauge.speaker.vocabulary[stand_in]!r}"
+    losses = focus.value - gauge.at(rows)
     return Attribution(
-        feature=probe.key,
+        feature=gauge.key,
         method=said,
         strings=focus.prompt.strings,
         scores=_placed(focus, losses),

@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+from jaxtyping import Float
+
 from dragoman.store import display
 from dragoman.store.errors import UserError
 
 from .edits import MOST_INSERTED, Edit
-from .probe import Probe
+from .gauge import Gauge
 from .prompt import Prompt
 
 
@@ -37,14 +40,14 @@ class Edited:
         return next((new for new, origin in enumerate(self.origin) if origin == old), None)
 
 
-def apply(probe: Probe, text: str | Prompt, edits: Sequence[Edit]) -> Edited:
+def apply(gauge: Gauge, text: str | Prompt, edits: Sequence[Edit]) -> Edited:
     """The text with all edits made at once; they speak of the tokens as they were.
 
     Raises:
         UserError: a position is out of range, edits overlap, nothing is left, or too much is added.
     """
-    prompt = probe.prompt(text)
-    pieces = sorted((piece for edit in edits for piece in edit.pieces(prompt, probe)), key=lambda p: (p.start, p.stop))
+    prompt = gauge.prompt(text)
+    pieces = sorted((piece for edit in edits for piece in edit.pieces(prompt, gauge)), key=lambda p: (p.start, p.stop))
     for one, two in pairwise(pieces):
         if two.start < one.stop:
             raise UserError(
@@ -63,7 +66,7 @@ def apply(probe: Probe, text: str | Prompt, edits: Sequence[Edit]) -> Edited:
     origin += range(at, len(prompt))
     if not ids:
         raise UserError("Nothing is left of the text after these edits: delete less.")
-    return Edited(prompt, Prompt.from_ids(probe.subject, ids), tuple(origin), tuple(map(str, edits)))
+    return Edited(prompt, Prompt.from_ids(gauge.speaker, ids), tuple(origin), tuple(map(str, edits)))
 
 
 @dataclass(frozen=True)
@@ -125,11 +128,11 @@ class Comparison:
         return f"{self.feature} at token {self.position}: {was:.3g} → {now}; {'; '.join(self.edits)}{note}"
 
 
-def compare(probe: Probe, text: str | Prompt, edits: Sequence[Edit], position: int | None = None) -> Comparison:
+def compare(gauge: Gauge, text: str | Prompt, edits: Sequence[Edit], position: int | None = None) -> Comparison:
     """A feature before and after edits, in one batched call.
 
     Args:
-        probe: the feature.
+        gauge: the feature.
         text: the text.
         edits: made all at once.
         position: the token to look at; by default the one at which the feature is strongest.
@@ -137,13 +140,29 @@ def compare(probe: Probe, text: str | Prompt, edits: Sequence[Edit], position: i
     Raises:
         UserError: as `apply`; or the position is not in the text.
     """
-    edited = apply(probe, text, edits)
-    before, after = probe.values([edited.before.ids, edited.after.ids], cut=len(edited.before) > probe.window)
+    (found,) = compare_each(gauge, text, [edits], position)
+    return found
+
+
+def compare_each(
+    gauge: Gauge, text: str | Prompt, variants: Sequence[Sequence[Edit]], position: int | None = None
+) -> list[Comparison]:
+    """The same for several variants of one text, each with edits of its own; all texts run in shared batches."""
+    prompt = gauge.prompt(text)
+    made = [apply(gauge, prompt, edits) for edits in variants]
+    before, *after = gauge.values([prompt.ids, *(edited.after.ids for edited in made)], cut=len(prompt) > gauge.window)
     if position is None:
         position = int(before.argmax())
     if not 0 <= position < len(before):
         raise UserError(f"There is no token {position} in this text: it has {len(before)} tokens, numbered from 0.")
-    gone = [old for old in range(len(before)) if old not in set(edited.origin)]
+    return [_comparison(gauge, edited, before, values, position) for edited, values in zip(made, after, strict=True)]
+
+
+def _comparison(
+    gauge: Gauge, edited: Edited, before: Float[np.ndarray, " old"], after: Float[np.ndarray, " new"], position: int
+) -> Comparison:
+    kept = set(edited.origin)
+    gone = [old for old in range(len(before)) if old not in kept]
     rows: list[tuple[int | None, int | None, float]] = []
     for new, old in enumerate(edited.origin):
         while gone and old is not None and gone[0] < old:
@@ -151,7 +170,7 @@ def compare(probe: Probe, text: str | Prompt, edits: Sequence[Edit], position: i
         rows.append((old, new, float(after[new]) - (0.0 if old is None else float(before[old]))))
     rows += [(old, None, -float(before[old])) for old in gone]
     return Comparison(
-        feature=probe.key,
+        feature=gauge.key,
         edits=edited.edits,
         before=edited.before.strings,
         after=edited.after.strings,
@@ -160,8 +179,8 @@ def compare(probe: Probe, text: str | Prompt, edits: Sequence[Edit], position: i
         origin=edited.origin,
         position=position,
         image=edited.image(position),
-        threshold=probe.threshold,
-        maximum=probe.maximum,
+        threshold=gauge.threshold,
+        maximum=gauge.maximum,
         canonical=edited.after.canonical,
         rows=tuple(rows),
     )

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple, Protocol, get_args
 
 from dragoman.store.errors import UserError
 
+from .gauge import Gauge
 from .kinds import LONGEST
-from .probe import Probe
 from .prompt import Prompt
 
 CaseKind = Literal["upper", "lower", "title", "swap"]
@@ -34,7 +34,7 @@ class Piece(NamedTuple):
 class Edit(Protocol):
     """One change of a text."""
 
-    def pieces(self, prompt: Prompt, probe: Probe) -> list[Piece]:
+    def pieces(self, prompt: Prompt, gauge: Gauge) -> list[Piece]:
         """What it does to the tokens. Raises `UserError` where that is impossible."""
         ...
 
@@ -54,11 +54,11 @@ class Substitute:
     stop: int | None = None
     """One after the last token; by default only `start`."""
 
-    def pieces(self, prompt: Prompt, probe: Probe) -> list[Piece]:
+    def pieces(self, prompt: Prompt, gauge: Gauge) -> list[Piece]:
         """What it does to the tokens."""
         stop = self.start + 1 if self.stop is None else self.stop
         _check_span(prompt, self.start, stop)
-        return [_replaced(self.start, stop, probe.subject.tokenize_inside(self.text))]
+        return [_replaced(self.start, stop, gauge.speaker.tokenize_inside(self.text))]
 
     def __str__(self) -> str:
         return f"substitute {_span(self.start, self.stop)} by {self.text!r}"
@@ -73,10 +73,10 @@ class Insert:
     text: str
     """What is inserted."""
 
-    def pieces(self, prompt: Prompt, probe: Probe) -> list[Piece]:
+    def pieces(self, prompt: Prompt, gauge: Gauge) -> list[Piece]:
         """What it does to the tokens."""
         _check_place(prompt, self.at)
-        return [_inserted(self.at, probe.subject.tokenize_inside(self.text))]
+        return [_inserted(self.at, gauge.speaker.tokenize_inside(self.text))]
 
     def __str__(self) -> str:
         return f"insert {self.text!r} before {self.at}"
@@ -91,7 +91,7 @@ class Delete:
     stop: int | None = None
     """One after the last token; by default only `start`."""
 
-    def pieces(self, prompt: Prompt, probe: Probe) -> list[Piece]:
+    def pieces(self, prompt: Prompt, gauge: Gauge) -> list[Piece]:
         """What it does to the tokens."""
         stop = self.start + 1 if self.stop is None else self.stop
         _check_span(prompt, self.start, stop)
@@ -110,7 +110,7 @@ class Swap:
     second: int
     """The other."""
 
-    def pieces(self, prompt: Prompt, probe: Probe) -> list[Piece]:
+    def pieces(self, prompt: Prompt, gauge: Gauge) -> list[Piece]:
         """What it does to the tokens."""
         a, b = sorted((self.first, self.second))
         for place in (a, b):
@@ -134,7 +134,7 @@ class Repeat:
     times: int = 2
     """How often they stand there afterwards."""
 
-    def pieces(self, prompt: Prompt, probe: Probe) -> list[Piece]:
+    def pieces(self, prompt: Prompt, gauge: Gauge) -> list[Piece]:
         """What it does to the tokens."""
         stop = self.start + 1 if self.stop is None else self.stop
         _check_span(prompt, self.start, stop)
@@ -157,7 +157,7 @@ class Case:
     stop: int | None = None
     """One after the last token; by default only `start`."""
 
-    def pieces(self, prompt: Prompt, probe: Probe) -> list[Piece]:
+    def pieces(self, prompt: Prompt, gauge: Gauge) -> list[Piece]:
         """What it does to the tokens; none where the text has no letters to change."""
         stop = self.start + 1 if self.stop is None else self.stop
         _check_span(prompt, self.start, stop)
@@ -165,7 +165,7 @@ class Case:
             raise UserError(f"There is no case {self.kind!r}: write {', '.join(get_args(CaseKind))}.")
         old = "".join(prompt.strings[self.start : stop])
         new = str(getattr(old, {"swap": "swapcase"}.get(self.kind, self.kind))())
-        return [] if new == old else [_replaced(self.start, stop, probe.subject.tokenize_inside(new))]
+        return [] if new == old else [_replaced(self.start, stop, gauge.speaker.tokenize_inside(new))]
 
     def __str__(self) -> str:
         return f"{self.kind} case of {_span(self.start, self.stop)}"
@@ -180,7 +180,7 @@ class Space:
     kind: SpaceKind
     """`add` or `remove` a leading space, `double` it, or put a `newline` in its place."""
 
-    def pieces(self, prompt: Prompt, probe: Probe) -> list[Piece]:
+    def pieces(self, prompt: Prompt, gauge: Gauge) -> list[Piece]:
         """What it does to the tokens; none where the space is so already."""
         _check_span(prompt, self.at, self.at + 1)
         if self.kind not in get_args(SpaceKind):
@@ -189,7 +189,7 @@ class Space:
         bare = old.lstrip()
         lead = {"add": " ", "remove": "", "double": "  ", "newline": "\n"}[self.kind]
         new = lead + bare
-        return [] if new == old or not bare else [_replaced(self.at, self.at + 1, probe.subject.tokenize_inside(new))]
+        return [] if new == old or not bare else [_replaced(self.at, self.at + 1, gauge.speaker.tokenize_inside(new))]
 
     def __str__(self) -> str:
         return f"{self.kind} space before {self.at}"
@@ -202,7 +202,7 @@ class Truncate:
     start: int
     """The token with which the text begins afterwards."""
 
-    def pieces(self, prompt: Prompt, probe: Probe) -> list[Piece]:
+    def pieces(self, prompt: Prompt, gauge: Gauge) -> list[Piece]:
         """What it does to the tokens."""
         _check_span(prompt, 0, self.start)
         if self.start >= len(prompt):
@@ -222,11 +222,11 @@ class Shift:
     filler: str | None = None
     """The filler, a single token; by default the commonest train token on which the feature is never active."""
 
-    def pieces(self, prompt: Prompt, probe: Probe) -> list[Piece]:
+    def pieces(self, prompt: Prompt, gauge: Gauge) -> list[Piece]:
         """What it does to the tokens."""
         if not 1 <= self.by <= MOST_INSERTED:
             raise UserError(f"A text can be shifted by 1 to {MOST_INSERTED} tokens, not by {self.by}.")
-        filler = probe.neutral if self.filler is None else probe.token(self.filler)
+        filler = gauge.neutral if self.filler is None else gauge.token(self.filler)
         return [_inserted(0, [filler] * self.by)]
 
     def __str__(self) -> str:
@@ -244,15 +244,15 @@ class OfItsKind:
     choice: int = 0
     """Which of those that are possible, the most alike being 0."""
 
-    def pieces(self, prompt: Prompt, probe: Probe) -> list[Piece]:
+    def pieces(self, prompt: Prompt, gauge: Gauge) -> list[Piece]:
         """What it does to the tokens."""
         stop = self.start + 1 if self.stop is None else self.stop
         _check_span(prompt, self.start, stop)
         if stop - self.start > LONGEST:
             raise UserError(f"A span of at most {LONGEST} tokens can be replaced by another of its kind: name a shorter one.")
-        if probe.bench is None:
+        if gauge.kinds is None:
             raise UserError("A span of the same kind is looked for in a corpus: open a store.")
-        found = probe.bench.kinds.like(prompt.ids[self.start : stop], self.choice + 1)
+        found = gauge.kinds.like(prompt.ids[self.start : stop], self.choice + 1)
         if not 0 <= self.choice < len(found):
             text = "".join(prompt.strings[self.start : stop])
             raise UserError(f"The train split holds only {len(found)} other spans of the kind of {text!r}: choose another one.")

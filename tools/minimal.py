@@ -17,7 +17,7 @@ import numpy as np
 from dragoman.store import display
 from dragoman.store.errors import UserError
 
-from .probe import Focus, Probe
+from .gauge import Focus, Gauge
 from .prompt import Prompt
 
 Baseline = Literal["delete", "neutral"]
@@ -80,11 +80,11 @@ class MinimalContext:
         )
 
 
-def minimal_suffix(probe: Probe, text: str | Prompt, position: int | None = None, above: float | None = None) -> MinimalContext:
+def minimal_suffix(gauge: Gauge, text: str | Prompt, position: int | None = None, above: float | None = None) -> MinimalContext:
     """The shortest run of tokens up to a position that still fires the feature there.
 
     Args:
-        probe: the feature.
+        gauge: the feature.
         text: the text.
         position: the token to look at; by default the one at which the feature is strongest.
         above: the activation that must be exceeded; by default the feature's threshold.
@@ -92,15 +92,15 @@ def minimal_suffix(probe: Probe, text: str | Prompt, position: int | None = None
     Raises:
         UserError: the position is not in the text, or the feature does not fire there.
     """
-    above = probe.threshold if above is None else above
-    focus = _firing(probe, text, position, above)
+    above = gauge.threshold if above is None else above
+    focus = _firing(gauge, text, position, above)
     ids = focus.ids
-    before = probe.forwards
-    curve = probe.at([ids[len(ids) - n :] for n in range(1, len(ids) + 1)])
+    before = gauge.forwards
+    curve = gauge.at([ids[len(ids) - n :] for n in range(1, len(ids) + 1)])
     length = int(np.flatnonzero(curve > above)[0]) + 1
     kept = tuple(range(focus.position - length + 1, focus.position + 1))
     return MinimalContext(
-        feature=probe.key,
+        feature=gauge.key,
         strings=focus.prompt.strings,
         kept=kept,
         position=focus.position,
@@ -109,13 +109,13 @@ def minimal_suffix(probe: Probe, text: str | Prompt, position: int | None = None
         threshold=above,
         baseline="earlier tokens cut off",
         proven=True,
-        tried=probe.forwards - before,
+        tried=gauge.forwards - before,
         curve=tuple(curve.tolist()),
     )
 
 
 def minimal_set(
-    probe: Probe,
+    gauge: Gauge,
     text: str | Prompt,
     position: int | None = None,
     baseline: Baseline = "delete",
@@ -128,7 +128,7 @@ def minimal_set(
     one size after the other, as long as that is cheap. `proven` says whether all of them were.
 
     Args:
-        probe: the feature.
+        gauge: the feature.
         text: the text.
         position: the token to look at; by default the one at which the feature is strongest.
         baseline: `delete` the other tokens, or put a `neutral` one in the place of each.
@@ -140,17 +140,17 @@ def minimal_set(
     """
     if baseline not in ("delete", "neutral"):
         raise UserError(f"There is no baseline {baseline!r}: the baselines are delete and neutral.")
-    above = probe.threshold if above is None else above
-    focus = _firing(probe, text, position, above)
+    above = gauge.threshold if above is None else above
+    focus = _firing(gauge, text, position, above)
     stand_in = None
     if baseline == "neutral":
-        stand_in = probe.neutral if neutral is None else probe.token(neutral)
-    trial = _Trial(probe, focus, stand_in, above)
+        stand_in = gauge.neutral if neutral is None else gauge.token(neutral)
+    trial = _Trial(gauge, focus, stand_in, above)
     kept = _reduce(trial)
     kept, proven = _smaller(trial, kept)
-    said = "others deleted" if stand_in is None else f"others replaced by {probe.subject.vocabulary[stand_in]!r}"
+    said = "others deleted" if stand_in is None else f"others replaced by {gauge.speaker.vocabulary[stand_in]!r}"
     return MinimalContext(
-        feature=probe.key,
+        feature=gauge.key,
         strings=focus.prompt.strings,
         kept=tuple(focus.start + i for i in (*kept, len(focus.ids) - 1)),
         position=focus.position,
@@ -166,8 +166,8 @@ def minimal_set(
 class _Trial:
     """Runs the window with only some of the tokens before the position kept."""
 
-    def __init__(self, probe: Probe, focus: Focus, neutral: int | None, above: float) -> None:
-        self.probe, self.ids, self.neutral, self.above = probe, focus.ids, neutral, above
+    def __init__(self, gauge: Gauge, focus: Focus, neutral: int | None, above: float) -> None:
+        self.gauge, self.ids, self.neutral, self.above = gauge, focus.ids, neutral, above
         self.tried = 0
 
     def row(self, kept: Iterable[int]) -> list[int]:
@@ -182,7 +182,7 @@ class _Trial:
     def values(self, sets: Sequence[Sequence[int]]) -> np.ndarray:
         """The activation with each set kept."""
         self.tried += len(sets)
-        return self.probe.at([self.row(kept) for kept in sets])
+        return self.gauge.at([self.row(kept) for kept in sets])
 
     def fires(self, sets: Sequence[Sequence[int]]) -> int | None:
         """Which set fires the feature most strongly; None if none does."""
@@ -228,11 +228,11 @@ def _smaller(trial: _Trial, kept: list[int]) -> tuple[list[int], bool]:
     return kept, True
 
 
-def _firing(probe: Probe, text: str | Prompt, position: int | None, above: float) -> Focus:
-    focus = probe.focus(text, position)
+def _firing(gauge: Gauge, text: str | Prompt, position: int | None, above: float) -> Focus:
+    focus = gauge.focus(text, position)
     if not focus.value > above:
         raise UserError(
-            f"{probe.key} does not fire at token {focus.position} (its value there is {focus.value:.3g}; {above:.3g} must be "
+            f"{gauge.key} does not fire at token {focus.position} (its value there is {focus.value:.3g}; {above:.3g} must be "
             "exceeded): leave the position out to look where it is strongest."
         )
     return focus

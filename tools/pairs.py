@@ -10,8 +10,9 @@ from dragoman.store.errors import UserError
 
 from .edit import Edited, apply
 from .edits import Case, Delete, Edit, Insert, OfItsKind, Repeat, Shift, Space, Substitute, Swap, Truncate
+from .gauge import Focus
 from .kinds import LONGEST
-from .probe import Focus, Probe
+from .probe import Probe
 from .prompt import Prompt
 
 LIMIT = 300
@@ -153,8 +154,8 @@ def small_edits(probe: Probe, prompt: Prompt, reach: int, substitutes: int) -> I
             yield Case(at, case)  # type: ignore[arg-type]
         for space in ("remove", "add", "double", "newline"):
             yield Space(at, space)  # type: ignore[arg-type]
-    if probe.bench is not None:
-        kinds = probe.bench.kinds
+    if probe.kinds is not None:
+        kinds = probe.kinds
         for start, stop in kinds.words(prompt.ids):
             if stop > last - reach and stop - start <= LONGEST:
                 found = kinds.like(prompt.ids[start:stop], substitutes)

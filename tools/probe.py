@@ -3,46 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragoman.store.errors import UserError
 from dragoman.store.records import FeatureKey
+from dragoman.store.view import TrainView
 
 from .dictionaries import Dictionary, pre_activations
 from .dictionaries.dictionary import DENSE
-from .prompt import Prompt
-from .source import excluded, padded
+from .gauge import Gauge
+from .kinds import Kinds
+from .source import Batch, excluded, padded
 from .subject import Subject
 from .workbench import Workbench
 
 
-@dataclass(frozen=True)
-class Focus:
-    """The token at which a feature is looked at, and what can influence it there."""
-
-    prompt: Prompt
-    """The text."""
-    start: int
-    """First token of the window that holds the position: nothing before it is seen."""
-    position: int
-    """The token, counted in the whole text."""
-    value: float
-    """The feature's activation there."""
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """Ids of the window up to the position and with it; attention is causal, so nothing after it matters."""
-        return self.prompt.ids[self.start : self.position + 1]
-
-
-class Probe:
-    """A feature of a subject and a dictionary. Counts the sequences it runs through the model in `forwards`."""
+class Probe(Gauge):
+    """A feature of a subject and a dictionary. In `forwards` and `tokens` a gradient counts three times."""
 
     def __init__(
         self,
@@ -54,7 +34,8 @@ class Probe:
         window: int,
         threshold: float = 0.0,
         maximum: float = 0.0,
-        bench: Workbench | None = None,
+        train: TrainView | None = None,
+        kinds: Kinds | None = None,
     ) -> None:
         """
         Args:
@@ -65,12 +46,13 @@ class Probe:
             window: tokens of a window, BOS not counted; longer texts are cut.
             threshold: the feature fires above this.
             maximum: its largest activation on train, 0 where it is not known.
-            bench: the store it comes from, for what needs a corpus.
+            train: the rows it comes from, for what needs a corpus.
+            kinds: finds spans of one kind in them.
         """
+        key = f"{dictionary.facts.name}/{index}"
+        super().__init__(subject, key, window=window, threshold=threshold, maximum=maximum, train=train, kinds=kinds)
         self.subject, self.dictionary, self.index = subject, dictionary, index
-        self.prepend_bos, self.window, self.threshold, self.maximum = prepend_bos, window, threshold, maximum
-        self.bench = bench
-        self.forwards = 0
+        self.prepend_bos = prepend_bos
 
     @classmethod
     def of(cls, bench: Workbench, feature: str | int | FeatureKey) -> Probe:
@@ -89,33 +71,14 @@ class Probe:
             window=bench.window,
             threshold=stats.threshold,
             maximum=stats.max,
-            bench=bench,
+            train=bench.train,
+            kinds=bench.kinds,
         )
-
-    @property
-    def key(self) -> str:
-        """The feature's address."""
-        return f"{self.dictionary.facts.name}/{self.index}"
 
     @property
     def bos(self) -> int | None:
         """Id of the token before every window, None where there is none."""
         return self.subject.bos_id if self.prepend_bos else None
-
-    def prompt(self, text: str | Prompt) -> Prompt:
-        """The text, tokenized if it is not yet.
-
-        Raises:
-            UserError: it holds no tokens.
-        """
-        prompt = text if isinstance(text, Prompt) else Prompt.from_text(self.subject, text)
-        if not len(prompt):
-            raise UserError("The text is empty: give one with at least one token.")
-        return prompt
-
-    def fires(self, value: float) -> bool:
-        """Whether an activation is above the threshold."""
-        return value > self.threshold
 
     # Reading
 
@@ -129,7 +92,7 @@ class Probe:
         read: list[np.ndarray] = [np.zeros(0, np.float32)] * len(pieces)
         for which in self._batches([len(piece) for piece in pieces]):
             batch = padded([pieces[i] for i in which], self.bos)
-            value = self._column(self._capture(batch.ids), batch.ids.reshape(-1), batch.flat)
+            value = self._column(self._capture(batch), batch.ids.reshape(-1), batch.flat)
             bounds = np.cumsum([0, *(len(pieces[i]) for i in which)])
             for n, i in enumerate(which):
                 read[i] = value[bounds[n] : bounds[n + 1]]
@@ -148,7 +111,7 @@ class Probe:
             batch = padded([rows[i] for i in which], self.bos)
             here = np.array([places[i] for i in which]) + int(self.prepend_bos)
             flat = np.arange(len(which)) * batch.ids.shape[1] + here
-            values[which] = self._column(self._capture(batch.ids), batch.ids.reshape(-1), flat)
+            values[which] = self._column(self._capture(batch), batch.ids.reshape(-1), flat)
         return values
 
     def both(
@@ -162,7 +125,7 @@ class Probe:
         pres = list(values)
         for which in self._batches([len(row) for row in rows]):
             batch = padded([rows[i] for i in which], self.bos)
-            x, ids = self._capture(batch.ids), batch.ids.reshape(-1)
+            x, ids = self._capture(batch), batch.ids.reshape(-1)
             value = pre = self._column(x, ids, batch.flat)
             if hasattr(self.dictionary, "pre_activations"):
                 with torch.inference_mode():
@@ -200,6 +163,7 @@ class Probe:
                 value = self._pre(x[torch.arange(len(part), device=x.device), places])
                 (gradient,) = torch.autograd.grad(value.sum(), leaf)
             self.forwards += 3 * len(part)
+            self.tokens += 3 * part.shape[0] * part.shape[1]
             values.append(value.detach())
             gradients.append(gradient)
         return torch.cat(values), torch.cat(gradients)
@@ -209,61 +173,15 @@ class Probe:
         with torch.inference_mode(False), torch.no_grad():
             return self.subject.embed(torch.tensor([list(row) for row in rows]))
 
-    def focus(self, text: str | Prompt, position: int | None = None) -> Focus:
-        """Where to look: the position given, or the one at which the feature is strongest.
-
-        Raises:
-            UserError: the position is not in the text, or none is given and the feature does not fire.
-        """
-        prompt = self.prompt(text)
-        (values,) = self.values([prompt.ids])
-        if position is None:
-            position = int(values.argmax())
-            if not self.fires(values[position]):
-                raise UserError(
-                    f"{self.key} does not fire on this text (its strongest value is {values[position]:.3g}, it fires above "
-                    f"{self.threshold:.3g}): give a text on which it does, or a position."
-                )
-        if not 0 <= position < len(prompt):
-            raise UserError(f"There is no token {position} in this text: it has {len(prompt)} tokens, numbered from 0.")
-        return Focus(prompt, position - position % self.window, position, float(values[position]))
-
-    @cached_property
-    def neutral(self) -> int:
-        """A token that means nothing to the feature: the commonest train token on which it is never active.
-
-        Raises:
-            UserError: there is no store to look in, or no such token.
-        """
-        if self.bench is None:
-            raise UserError("Say which token stands for a neutral one: there is no corpus to find it in.")
-        view = self.bench.store.train_view()
-        counts = np.bincount(view.tokens.ids)
-        active, _ = view.activations(self.bench.store.id(self.key))
-        counts[view.tokens.ids[active]] = 0
-        if not counts.any():
-            raise UserError(f"{self.key} is active on every token of the corpus: say which one stands for a neutral token.")
-        return int(counts.argmax())
-
-    def token(self, text: str) -> int:
-        """The id of a text that is a single token inside a text.
-
-        Raises:
-            UserError: it is none, or several.
-        """
-        ids = self.subject.tokenize_inside(text)
-        if len(ids) != 1:
-            raise UserError(f"{text!r} is {len(ids)} tokens here; give the text of a single one (mind a leading space).")
-        return ids[0]
-
     # Running
 
     @torch.inference_mode()
-    def _capture(self, ids: np.ndarray) -> Float[Tensor, "tokens d_in"]:
+    def _capture(self, batch: Batch) -> Float[Tensor, "tokens d_in"]:
         """What the dictionary reads, padding and BOS included."""
-        self.forwards += len(ids)
+        self.forwards += len(batch.ids)
+        self.tokens += len(batch.flat)
         hook = self.dictionary.facts.hook_in
-        return self.subject.capture(torch.from_numpy(ids), [hook])[hook].flatten(0, 1)
+        return self.subject.capture(torch.from_numpy(batch.ids), [hook])[hook].flatten(0, 1)
 
     @torch.inference_mode()
     def _column(self, x: Float[Tensor, "all d_in"], ids: np.ndarray, where: np.ndarray) -> Float[np.ndarray, " tokens"]:

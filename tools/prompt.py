@@ -4,11 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from .subject import Subject
+from .subject import Tokens
 from .windows import without
+
+
+class Speaker(Protocol):
+    """Something with a tokenizer: a subject, or a planted program's."""
+
+    @property
+    def vocabulary(self) -> list[str]:
+        """The text of each token id as it stands in the middle of a text."""
+        ...
+
+    def special_ids(self, include_special: bool = False) -> frozenset[int]:
+        """Token ids that are no part of a text."""
+        ...
+
+    def tokenize(self, text: str) -> Tokens:
+        """Tokens of a text, no special tokens added."""
+        ...
+
+    def tokenize_inside(self, text: str) -> list[int]:
+        """Token ids of a piece of text that stands in the middle of one."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some token ids."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,21 +56,20 @@ class Prompt:
         return len(self.ids)
 
     @classmethod
-    def from_text(cls, subject: Subject, text: str, include_special: bool = False) -> Prompt:
+    def from_text(cls, speaker: Speaker, text: str, include_special: bool = False) -> Prompt:
         """Tokenize a text as a harvest does; special tokens that stand in it are taken out."""
-        special = np.array(sorted(subject.special_ids(include_special)), np.int32)
-        tokens = without(subject.tokenize(text), special)
+        special = np.array(sorted(speaker.special_ids(include_special)), np.int32)
+        tokens = without(speaker.tokenize(text), special)
         offsets = tuple(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True))
         return cls(text, tuple(tokens.ids.tolist()), tuple(text[a:b] for a, b in offsets), offsets)
 
     @classmethod
-    def from_ids(cls, subject: Subject, ids: Sequence[int]) -> Prompt:
+    def from_ids(cls, speaker: Speaker, ids: Sequence[int]) -> Prompt:
         """The text of some token ids; strings are exact where the text leads back to the same ids, else each token's own."""
         ids = tuple(int(i) for i in ids)
-        text = subject.tokenizer.backend_tokenizer.decode(list(ids), skip_special_tokens=False)
-        prompt = cls.from_text(subject, text, include_special=True)
+        prompt = cls.from_text(speaker, speaker.decode(ids), include_special=True)
         if prompt.ids == ids:
             return prompt
-        strings = tuple(subject.vocabulary[i] for i in ids)
+        strings = tuple(speaker.vocabulary[i] for i in ids)
         ends = np.cumsum([len(s) for s in strings]).tolist()
         return cls("".join(strings), ids, strings, tuple(zip([0, *ends[:-1]], ends, strict=True)), canonical=False)

@@ -191,6 +191,10 @@ class Subject:
                 return list(ids[len(before) :])
         return list(backend.encode(text, add_special_tokens=False).ids)
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some token ids, special tokens included."""
+        return str(self.tokenizer.backend_tokenizer.decode(list(ids), skip_special_tokens=False))
+
     @cached_property
     def vocabulary(self) -> list[str]:
         """The text of each token id as it stands in the middle of a text; a part of a character reads U+FFFD."""

@@ -14,12 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-import numpy as np
-from jaxtyping import Float32
-
 from dragoman.store.errors import UserError
+from dragoman.store.facts import Scales
 from dragoman.store.features import Store
 from dragoman.store.records import DictionaryInfo, FeatureKey, TrainStats
+from dragoman.store.view import TrainView
 
 from .dictionaries import Dictionary, load_all
 from .fingerprint import tensors_hash
@@ -38,15 +37,6 @@ class LocatedFeature(NamedTuple):
     """The dictionary it belongs to."""
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs
     """Its row there."""
-
-
-class Scales(NamedTuple):
-    """What the values of features mean, for every feature of a store by its id."""
-
-    threshold: Float32[np.ndarray, " width"]
-    """The feature fires above this."""
-    maximum: Float32[np.ndarray, " width"]
-    """Its largest activation on train."""
 
 
 class Workbench:
@@ -165,22 +155,26 @@ class Workbench:
         return int(self.store.manifest.plan["window"])
 
     @cached_property
+    def train(self) -> TrainView:
+        """The train rows."""
+        return self.store.train_view()
+
+    @cached_property
     def kinds(self) -> Kinds:
         """Finds spans of one kind on train."""
-        return Kinds(self.store.train_view())
+        return Kinds(self.train)
 
     def stats(self, feature: str | int | FeatureKey) -> TrainStats:
         """Statistics of a feature from train rows."""
         number = self.store.id(feature)
         if number not in self._stats:
-            self._stats[number] = self.store.train_view().stats(number)
+            self._stats[number] = self.train.stats(number)
         return self._stats[number]
 
-    @cached_property
+    @property
     def scales(self) -> Scales:
         """Threshold and train maximum of all features."""
-        table = self.store.stats_table()
-        return Scales(*(table.column(name).to_numpy().astype(np.float32) for name in ("threshold", "max")))
+        return self.train.scales
 
     def threshold(self, feature: str | int | FeatureKey) -> float:
         """t: the feature fires above this."""

@@ -11,7 +11,7 @@ from .features import HELP
 from .options import Device, Dictionaries, Json, Model, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.table import Table
 
@@ -127,7 +127,7 @@ def _experiments(
     bench: Workbench, given: Sequence[str], feature: str, minimal: bool, attribute: str | None, position: int | None, json: bool
 ) -> None:
     from dragoman.tools.activate import activate as run
-    from dragoman.tools.attribution import gradient, integrated_gradients, occlude
+    from dragoman.tools.attribution import Attribution, gradient, integrated_gradients, occlude
     from dragoman.tools.minimal import minimal_set, minimal_suffix
     from dragoman.tools.probe import Probe
 
@@ -143,7 +143,11 @@ def _experiments(
             of["set, others deleted"] = minimal_set(probe, prompt, position)
             of["set, others neutral"] = minimal_set(probe, prompt, position, "neutral")
         if attribute:
-            methods = {"occlusion": occlude, "gradient": gradient, "integrated": integrated_gradients}
+            methods: dict[str, Callable[..., Attribution]] = {
+                "occlusion": occlude,
+                "gradient": gradient,
+                "integrated": integrated_gradients,
+            }
             of[attribute] = methods[attribute](probe, prompt, position)
         results.append(of)
     if json:

@@ -14,11 +14,11 @@ from typing import Any, Literal, Protocol
 
 from dragoman.evals.gateway.calls import Place, Reply, Request, Unanswered
 from dragoman.evals.gateway.models import Model
+from dragoman.store.fence import line
 
 from . import prompting, reading
 from .concurrency import together
 from .cutting import Piece, around, estimate, pieces
-from .fence import line
 from .prompting import Chat
 from .reader import Answer, Chosen, Marked, Passage, Simulated, Step, Written
 

@@ -14,8 +14,9 @@ from typing import Literal
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dragoman.evals.gateway.calls import Message
+from dragoman.store.fence import fenced, line
 
-from .fence import excerpt, fenced, line
+from .fence import excerpt
 from .reader import Marked, Passage
 
 YES_NO = "Answer Yes or No."

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from dragoman.store.errors import UserError
-from dragoman.store.examples import STRATA
+from dragoman.store.examples import STRATA, Strata
 from dragoman.store.features import Store
+from dragoman.store.held import HeldActivations
 from dragoman.store.reading import Database, SplitReader
 from dragoman.store.records import TrainStats
 from dragoman.store.view import TrainView
@@ -113,3 +114,20 @@ def test_a_view_is_for_train_readers_only_and_stays_in_its_process(synthetic_sto
         TrainView(synthetic_store._database, synthetic_store._static, synthetic_store._reader("test"))
     with pytest.raises(TypeError):
         pickle.dumps(synthetic_store.train_view())
+
+
+def test_what_is_held_in_memory_says_the_same(synthetic_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragoman.store.held._BLOCK", 500)
+    plain, held = synthetic_store.train_view(), synthetic_store.train_view()
+    held._reader = SplitReader(synthetic_store._database, synthetic_store._static, "train")
+    held._strata = Strata(held._reader, held._reader, held._facts)
+    held.hold()
+    assert held._reader._held is not None and plain._reader._held is None
+    for feature in range(24):
+        for one, other in zip(plain.activations(feature), held.activations(feature), strict=True):
+            assert one.tolist() == other.tolist() and one.dtype == other.dtype
+        for stratum in STRATA:
+            assert plain.examples(feature, stratum, 9, 3) == held.examples(feature, stratum, 9, 3)
+    assert HeldActivations.read(synthetic_store._database, held._reader.index, 0, 24, most=10) is None
+    with pytest.raises(UserError, match="no context 999999 among the train"):
+        held.contexts([999999])

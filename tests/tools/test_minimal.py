@@ -12,6 +12,7 @@ from dragoman.store.errors import UserError
 from dragoman.tools.attribution import occlude
 from dragoman.tools.minimal import minimal_set, minimal_suffix
 from dragoman.tools.probe import Probe
+from dragoman.tools.source import SubjectSource
 from dragoman.tools.subject import Subject
 from dragoman.tools.workbench import Workbench
 from tests.support.benches import make_bench
@@ -42,8 +43,7 @@ def probes(bench: Workbench) -> list[Probe]:
 
 def alone(probe: Probe, row: Sequence[int], position: int = -1) -> float:
     """One sequence on its own, through the source that the harvest is tested with."""
-    assert probe.bench is not None
-    got = probe.bench.source(probe.dictionary).activations([row])
+    got = SubjectSource(probe.subject, probe.dictionary, probe.prepend_bos).activations([row])
     mine = (got.feature == probe.index) & (got.position == (len(row) + position if position < 0 else position))
     return float(got.value[mine].sum())
 

@@ -91,7 +91,7 @@ def test_a_feature_that_never_fires_is_followed_by_its_pre_activation(bench: Wor
 
 def test_from_nothing_never_looks_at_the_corpus(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     probe = Probe.of(bench, "sae/2")
-    probe.bench = None
+    probe.train = None
     assert search_inputs(probe, "both", from_nothing=True, length=4, budget=300).found[0].value > 0
     with pytest.raises(UserError, match="no corpus"):
         search_inputs(probe, "both", length=4, budget=300)

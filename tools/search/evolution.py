@@ -14,8 +14,8 @@ _STRONG = 64
 
 def fragments(pool: Pool, generator: np.random.Generator, n: int) -> list[Ids]:
     """n fragments of train windows: some end where the feature is strongest, the others anywhere."""
-    assert pool.probe.bench is not None
-    view = pool.probe.bench.store.train_view()
+    view = pool.probe.train
+    assert view is not None
     tokens = view.tokens
     where, values = view.activations(view.id(pool.probe.key))
     ends = where[np.argsort(-values, kind="stable")[:_STRONG]]

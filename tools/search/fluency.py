@@ -61,4 +61,5 @@ def _tables(probe: Probe, rows: Sequence[Ids]) -> Iterator[tuple[int, Sequence[I
         batch = rows[first : first + step]
         logits = probe.subject.logits(torch.from_numpy(padded(batch, probe.bos).ids))
         probe.forwards += len(batch)
+        probe.tokens += sum(map(len, batch))
         yield first, batch, torch.log_softmax(logits, -1)

@@ -152,7 +152,7 @@ def search_inputs(
         raise UserError(f"Fluency is a price of 0 or more, for example 0.1, not {fluency}.")
     if budget < 1 or n < 1:
         raise UserError("A search needs a budget of at least 1 forward and returns at least 1 text.")
-    if not from_nothing and probe.bench is None:
+    if not from_nothing and probe.train is None:
         raise UserError("There is no corpus to take fragments from: open a store, or search from nothing.")
     search = _Search(probe, method, from_nothing, length, budget, seed, fluency)
     search.run()

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.evals.judge.fence import excerpt, fenced, line, unline
+from dragoman.evals.judge.fence import excerpt
 from dragoman.evals.judge.reader import Marked, Passage
+from dragoman.store.fence import fenced, line, unline
 
 
 def marked(tokens: list[str], *highlights: int) -> Marked:
