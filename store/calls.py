@@ -14,7 +14,7 @@ from typing import NamedTuple
 from .database import open_ledger
 from .disk import disk_errors
 from .ledger import clean
-from .records import ModelCall
+from .records import ModelBatch, ModelCall
 
 
 class Settled(NamedTuple):
@@ -42,7 +42,32 @@ class Settled(NamedTuple):
     """Seconds."""
 
 
+class Batched(NamedTuple):
+    """That a call is in a batch."""
+
+    call: str
+    """Id of the call."""
+    batch: str
+    """Id of the batch."""
+
+
+class Handed(NamedTuple):
+    """What became of a batch: columns of its row that change."""
+
+    id: str
+    """Of the batch."""
+    remote: str | None
+    """The service's id for it."""
+    status: str
+    """submitted, read or refused."""
+
+
+Row = ModelCall | Settled | ModelBatch | Batched | Handed
+"""What can be written."""
+
 _COLUMNS = tuple(ModelCall.model_fields)
+_BATCH = tuple(ModelBatch.model_fields)
+_INSERT_BATCH = f"INSERT INTO model_batch ({', '.join(_BATCH)}) VALUES ({', '.join('?' * len(_BATCH))})"
 _INSERT = f"INSERT INTO model_call ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 _UPDATE = (
     "UPDATE model_call SET status = ?, reason = ?, reply = ?, tokens = ?, cost = ?, prompt_tokens = ?, cached_tokens = ?, "
@@ -59,24 +84,34 @@ class Calls:
         self._writing = open_ledger(ledger)
         self._reading = open_ledger(ledger)
 
-    def write(self, rows: Iterable[ModelCall | Settled]) -> None:
-        """Append new calls and settle earlier ones, in the order given and in one transaction: all are there when this returns.
+    def write(self, rows: Iterable[Row]) -> None:
+        """Append new calls and batches and change earlier ones, in the order given and in one transaction.
 
-        Raises UserError when the disk is full.
+        All are there when this returns. Raises UserError when the disk is full.
         """
         with disk_errors("writing calls to models", self._folder):
             self._writing.execute("BEGIN IMMEDIATE")
             try:
                 for row in rows:
-                    if isinstance(row, ModelCall):
-                        self._writing.execute(_INSERT, tuple(_plain(getattr(row, name)) for name in _COLUMNS))
-                    else:
-                        self._writing.execute(_UPDATE, (*(_plain(value) for value in row[1:]), row.id))
+                    self._write(row)
                 self._writing.execute("COMMIT")
             except BaseException:
                 if self._writing.in_transaction:
                     self._writing.execute("ROLLBACK")
                 raise
+
+    def _write(self, row: Row) -> None:
+        if isinstance(row, ModelCall):
+            self._writing.execute(_INSERT, tuple(_plain(getattr(row, name)) for name in _COLUMNS))
+        elif isinstance(row, Settled):
+            self._writing.execute(_UPDATE, (*(_plain(value) for value in row[1:]), row.id))
+        elif isinstance(row, ModelBatch):
+            self._writing.execute(_INSERT_BATCH, tuple(_plain(getattr(row, name)) for name in _BATCH))
+        elif isinstance(row, Batched):
+            self._writing.execute("INSERT INTO batch_call (call, batch) VALUES (?, ?)", row)
+        else:
+            update = "UPDATE model_batch SET remote = ?, status = ? WHERE id = ?"
+            self._writing.execute(update, (row.remote, row.status, row.id))
 
     def find(self, key: str) -> list[ModelCall]:
         """All calls with this key, of every run, in the order they were reserved."""
@@ -104,6 +139,33 @@ class Calls:
         query = f"SELECT coalesce(sum(tokens), 0), coalesce(sum(cost), 0.0) FROM model_call WHERE {where}{counted}"
         ((tokens, dollars),) = self._reading.execute(query, values).fetchall()
         return int(tokens), float(dollars)
+
+    def batches(self, run: str, model: str) -> list[ModelBatch]:
+        """Batches of a run and a model that have not been read yet, the oldest first."""
+        query = (
+            f"SELECT {', '.join(_BATCH)} FROM model_batch WHERE run = ? AND model = ? AND status IN ('prepared', 'submitted') "
+            "ORDER BY rowid"
+        )
+        rows = self._reading.execute(query, (run, model)).fetchall()
+        return [ModelBatch(**dict(zip(_BATCH, row, strict=True))) for row in rows]
+
+    def in_batch(self, batch: str) -> list[ModelCall]:
+        """The calls of a batch, in the order they were reserved."""
+        columns = ", ".join(f"model_call.{name}" for name in _COLUMNS)
+        query = (
+            f"SELECT {columns} FROM model_call JOIN batch_call ON call = model_call.id WHERE batch = ? ORDER BY model_call.rowid"
+        )
+        rows = self._reading.execute(query, (batch,)).fetchall()
+        return [ModelCall.model_construct(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+
+    def is_batched(self, call: str) -> bool:
+        """Whether a call is in a batch."""
+        return bool(self._reading.execute("SELECT 1 FROM batch_call WHERE call = ?", (call,)).fetchall())
+
+    def remotes(self, server: str) -> set[str]:
+        """What a service calls the batches that the ledger knows."""
+        query = "SELECT remote FROM model_batch WHERE server = ? AND remote IS NOT NULL"
+        return {remote for (remote,) in self._reading.execute(query, (server,)).fetchall()}
 
     def close(self) -> None:
         """Close both connections."""

@@ -376,6 +376,27 @@ class ModelCall(Record):
     """UTC time it was reserved."""
 
 
+class ModelBatch(Record):
+    """Many calls handed to a service at once, to be answered within a day."""
+
+    id: str
+    """Hash of the run and its calls; the service is told it."""
+    run: str
+    """The run it was made in."""
+    model: str
+    """For example `openai:gpt-4.1-mini`."""
+    server: str
+    """Address it was handed to."""
+    remote: str | None
+    """The service's id; None until its answer is known."""
+    status: Literal["prepared", "submitted", "read", "refused"]
+    """prepared: written, and perhaps handed in; read: every call has an outcome."""
+    calls: int
+    """How many it holds."""
+    started: str
+    """UTC time it was written."""
+
+
 class Run(Record):
     """One labeling or scoring run; its id is the hash of its resolved configuration."""
 

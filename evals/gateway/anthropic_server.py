@@ -17,6 +17,7 @@ from .servers import Lanes, Listed, Timeouts
 from .troubles import Away, not_there, other_kind, parsed, trouble_of
 
 if TYPE_CHECKING:
+    import anthropic
     import httpx2
 
     from .models import Capabilities
@@ -40,7 +41,7 @@ class AnthropicServer:
     def __init__(self, url: str, key: str, can: Capabilities, timeouts: Timeouts) -> None:
         """Nothing is sent yet. url: without /v1."""
         self.kind, self.url, self._key, self._can = "anthropic", url, key, can
-        self._lanes = Lanes(self._client, url, timeouts)
+        self.lanes = Lanes(self._client, url, timeouts)
         self._schemas = can.schema
 
     async def models(self) -> list[Listed] | None:
@@ -59,7 +60,7 @@ class AnthropicServer:
         import anthropic
 
         try:
-            with self._lanes.free() as client:
+            with self.lanes.free() as client:
                 await client.get("/v1/models", cast_to=_response(), options={"timeout": 5.0})
         except anthropic.APIStatusError as error:
             return error.status_code < 500
@@ -71,13 +72,13 @@ class AnthropicServer:
         """See `Server`."""
         found = await self._unless_refused(self.body(model, request), model)
         try:
-            return _received(found)
+            return received(found)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
             raise Away("its reply has not the shape of a message", spent=True) from None
 
     async def close(self) -> None:
         """See `Server`."""
-        await self._lanes.close()
+        await self.lanes.close()
 
     async def _unless_refused(self, body: dict[str, Any], model: str) -> Any:
         """The reply; a server of unknown make that refuses schemas is asked again without, and from then on at once."""
@@ -96,25 +97,22 @@ class AnthropicServer:
         import anthropic
 
         try:
-            with self._lanes.free() as client:
+            with self.lanes.free() as client:
                 if method == "GET":
                     response = await client.get(path, cast_to=_response())
                 else:
                     response = await client.post(path, cast_to=_response(), body=body)
                 return parsed(response.content, response.headers.get("content-type", ""), kind=self.kind, url=self.url)
         except anthropic.APIStatusError as error:
-            got = error.response
-            raise trouble_of(
-                got.status_code,
-                got.content,
-                got.headers.get("retry-after"),
-                kind=self.kind,
-                url=self.url,
-                model=model,
-                secrets=(self._key,),
-            ) from None
+            raise self.meaning(error, model) from None
         except anthropic.APIConnectionError as error:
             raise away(error) from None
+
+    def meaning(self, error: anthropic.APIStatusError, model: str) -> Exception:
+        """What an HTTP error of this server means."""
+        got = error.response
+        wait = got.headers.get("retry-after")
+        return trouble_of(got.status_code, got.content, wait, kind=self.kind, url=self.url, model=model, secrets=(self._key,))
 
     def _client(self, http: httpx2.AsyncClient) -> Any:
         import anthropic
@@ -177,7 +175,7 @@ def _choice(wanted: str) -> dict[str, Any]:
     return {"type": words[wanted]} if wanted in words else {"type": "tool", "name": wanted}
 
 
-def _received(found: Mapping[str, Any]) -> Received:
+def received(found: Mapping[str, Any]) -> Received:
     """A reply in our shape; thinking is left out."""
     text = "".join(block["text"] for block in found["content"] if block["type"] == "text")
     usage = found["usage"]

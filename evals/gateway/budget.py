@@ -42,10 +42,10 @@ class Account:
 
     async def reserve(self, tokens: int, dollars: float) -> None:
         """Set aside the worst that a call may cost. Raises UserError or, of a feature, FeatureSpent when it is reached."""
-        if not self._waiting and self._fits(tokens, dollars):
-            self._add(tokens, dollars)
+        if not self._waiting and self.fits(tokens, dollars):
+            self.add(tokens, dollars)
             return
-        self._stop_if_hopeless(tokens, dollars)
+        self.stop_if_hopeless(tokens, dollars)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((tokens, dollars, turn))
         try:
@@ -66,13 +66,13 @@ class Account:
             wanted_tokens, wanted_dollars, turn = self._waiting[0]
             if turn.done():
                 self._waiting.popleft()
-            elif self._fits(wanted_tokens, wanted_dollars):
+            elif self.fits(wanted_tokens, wanted_dollars):
                 self._waiting.popleft()
-                self._add(wanted_tokens, wanted_dollars)
+                self.add(wanted_tokens, wanted_dollars)
                 turn.set_result(None)
             else:
                 try:
-                    self._stop_if_hopeless(wanted_tokens, wanted_dollars)
+                    self.stop_if_hopeless(wanted_tokens, wanted_dollars)
                 except (UserError, FeatureSpent) as error:
                     self._waiting.popleft()
                     turn.set_exception(error)
@@ -84,19 +84,21 @@ class Account:
         self.tokens += tokens
         self.dollars += dollars
 
-    def _add(self, tokens: int, dollars: float) -> None:
+    def add(self, tokens: int, dollars: float) -> None:
+        """Reserve, without asking whether it fits."""
         self._reservations += 1
         self.reserved_tokens += tokens
         self.reserved_dollars += dollars
 
-    def _fits(self, tokens: int, dollars: float) -> bool:
+    def fits(self, tokens: int, dollars: float) -> bool:
+        """Whether a call of this cost can be reserved now."""
         limit = self.budget
         return self.reached is None and not (
             (limit.tokens is not None and self.tokens + self.reserved_tokens + tokens > limit.tokens)
             or (limit.dollars is not None and self.dollars + max(0.0, self.reserved_dollars) + dollars > limit.dollars)
         )
 
-    def _stop_if_hopeless(self, tokens: int, dollars: float) -> None:
+    def stop_if_hopeless(self, tokens: int, dollars: float) -> None:
         """Raise where this call would not fit even if everything under way turned out to be free."""
         if self.reached is not None:
             raise UserError(self.reached)
@@ -156,6 +158,28 @@ class Accounts:
                 raise
         finally:
             self._drop(feature, account)
+
+    def admit(self, feature: int, tokens: int, dollars: float) -> bool:
+        """Reserve at once, or say that the call has to wait for others. Raises as `reserve` where waiting would not help."""
+        account = self.of(feature)
+        for each in (account, self.run):
+            if each is not None and not each.fits(tokens, dollars):
+                each.stop_if_hopeless(tokens, dollars)
+                return False
+        self.run.add(tokens, dollars)
+        if account is not None:
+            account.add(tokens, dollars)
+            self._features[feature] = account
+        return True
+
+    def adopt(self, feature: int, tokens: int, dollars: float) -> None:
+        """Take a reservation that an earlier process left, and that counts as spent, as one that is under way."""
+        for each in (self.of(feature), self.run):
+            if each is not None:
+                each.book(-tokens, -dollars)
+                each.add(tokens, dollars)
+                if each is not self.run:
+                    self._features[feature] = each
 
     def settle(self, feature: int, reserved_tokens: int, reserved_dollars: float, tokens: int, dollars: float) -> None:
         """Give back a reservation and book what the call did cost, which is in the ledger by now."""

@@ -65,6 +65,8 @@ class Gateway:
         self._models: list[Model] = []
         self._unusable: dict[int, str] = {}
         self._checking = asyncio.Lock()
+        self.batching = asyncio.Lock()
+        """Held while calls are asked in batches."""
         self._asking: dict[str, asyncio.Task[Reply]] = {}
 
     async def __aenter__(self) -> Self:
@@ -133,8 +135,18 @@ class Gateway:
         for call in (*own, *(known if self.reuse else ())):
             if call.status == "settled":
                 return await self._again(call, own)
+        if own and own[-1].status == "reserved" and self._calls.is_batched(own[-1].id):
+            raise UserError(
+                f"Run {self.run} has calls in a batch at {model.urls[0]} that has not been read: run the same command "
+                "with --batch."
+            )
         row = blank(self.run, place, key, model.name, text).model_copy(update={"attempt": len(own)})
         return await Sending(self._books, model, await self._servers_of(model), request, row).reply()
+
+    async def books(self, model: Model) -> Books:
+        """The ledger and the accounts of this run, for whoever sends calls to this model in another way. Raises as `ask`."""
+        await self._servers_of(model)
+        return self._books
 
     async def _again(self, call: ModelCall, own: list[ModelCall]) -> Reply:
         """A reply from the ledger; one of another run is recorded as a hit of this one, at its original price."""

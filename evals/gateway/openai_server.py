@@ -17,6 +17,7 @@ from .troubles import Away, not_there, other_kind, parsed, trouble_of
 
 if TYPE_CHECKING:
     import httpx2
+    import openai
 
     from .models import Capabilities
 
@@ -29,7 +30,7 @@ class OpenAIServer:
     def __init__(self, kind: str, url: str, key: str, can: Capabilities, timeouts: Timeouts) -> None:
         """Nothing is sent yet."""
         self.kind, self.url, self._key, self._can = kind, url, key, can
-        self._lanes = Lanes(self._client, url, timeouts)
+        self.lanes = Lanes(self._client, url, timeouts)
         self._schemas = can.schema
 
     async def models(self) -> list[Listed] | None:
@@ -53,7 +54,7 @@ class OpenAIServer:
 
         path = self.url.removesuffix("/v1") + "/health" if self.kind == "vllm" else "/models"
         try:
-            with self._lanes.free() as client:
+            with self.lanes.free() as client:
                 response = await client.get(path, cast_to=_response(), options={"timeout": 5.0})
         except openai.APIStatusError as error:
             return error.status_code < 500
@@ -70,13 +71,13 @@ class OpenAIServer:
         except _NoSuchPage as error:
             raise error.meaning from None
         try:
-            return _received(found, request)
+            return received(found, request)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
             raise Away("its reply has not the shape of a completion", spent=True) from None
 
     async def close(self) -> None:
         """See `Server`."""
-        await self._lanes.close()
+        await self.lanes.close()
 
     def body(self, model: str, request: Request) -> dict[str, Any]:
         """What is sent."""
@@ -99,26 +100,23 @@ class OpenAIServer:
         import openai
 
         try:
-            with self._lanes.free() as client:
+            with self.lanes.free() as client:
                 if method == "GET":
                     response = await client.get(path, cast_to=_response())
                 else:
                     response = await client.post(path, cast_to=_response(), body=body)
                 return parsed(response.content, response.headers.get("content-type", ""), kind=self.kind, url=self.url)
         except openai.APIStatusError as error:
-            got = error.response
-            meaning = trouble_of(
-                got.status_code,
-                got.content,
-                got.headers.get("retry-after"),
-                kind=self.kind,
-                url=self.url,
-                model=model,
-                secrets=(self._key,),
-            )
-            raise (_NoSuchPage(meaning) if got.status_code in (404, 405) else meaning) from None
+            meaning = self.meaning(error, model)
+            raise (_NoSuchPage(meaning) if error.status_code in (404, 405) else meaning) from None
         except openai.APIConnectionError as error:
             raise away(error) from None
+
+    def meaning(self, error: openai.APIStatusError, model: str) -> Exception:
+        """What an HTTP error of this server means."""
+        got = error.response
+        wait = got.headers.get("retry-after")
+        return trouble_of(got.status_code, got.content, wait, kind=self.kind, url=self.url, model=model, secrets=(self._key,))
 
     def _client(self, http: httpx2.AsyncClient) -> Any:
         import openai
@@ -226,7 +224,7 @@ def _tool_calls(choice: Mapping[str, Any]) -> tuple[ToolCall, ...]:
     return tuple(found)
 
 
-def _received(found: Mapping[str, Any], request: Request) -> Received:
+def received(found: Mapping[str, Any], request: Request) -> Received:
     """A reply in our shape; whatever is missing raises."""
     choices = sorted(found["choices"], key=lambda choice: choice.get("index", 0))
     if len(choices) != request.n:

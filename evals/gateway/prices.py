@@ -47,7 +47,7 @@ def list_price(kind: str, name: str) -> Price | None:
 
 
 def factor(what: str, kind: str) -> float:
-    """How many times the list price something costs (prices.json): `cache write`; 1 where there is nothing to say."""
+    """How many times the list price something costs (prices.json): `cache write`, `batch`; 1 where nothing is said."""
     return float(_tables()[what].get(kind, 1.0))
 
 

@@ -83,7 +83,7 @@ class Sending:
             if self.reserved:
                 await self._settle(None, 0.0, reason=str(error), status=status)
             else:
-                await self._record_stop(status, str(error))
+                await record_stop(self.books, self.row, status, scrub(str(error), self.model.secrets))
             raise
 
     async def _try(self) -> Reply:
@@ -136,15 +136,6 @@ class Sending:
         await books.writer.write(self.row)
         self.reserved = True
 
-    async def _record_stop(self, status: str, reason: str) -> None:
-        """Put on record that a call was not sent, because the run or the feature ended before it: a replay ends there too."""
-        known = [call for call in self.books.calls.find(self.row.key) if call.run == self.row.run]
-        if known and (known[-1].status, known[-1].reason) == (status, reason):
-            return
-        update = {"attempt": len(known), "status": status, "reason": scrub(reason, self.model.secrets), "started": now()}
-        id = row_id("call", self.row.run, self.row.key, len(known))
-        await self.books.writer.write(self.row.model_copy(update={"id": id, "tokens": 0, "cost": 0.0, **update}))
-
     async def _settle(
         self,
         received: Received | None,
@@ -157,39 +148,18 @@ class Sending:
 
         The reply is handed out only after that, so that no answer is ever used that a kill could take away.
         """
-        prompt, cached, completion, cost = 0, 0, 0, None if self.worst_cost is None else 0.0
-        if received is not None:
-            prompt = self.worst_prompt if received.prompt_tokens is None else received.prompt_tokens
-            completion = self.worst_completion if received.completion_tokens is None else received.completion_tokens
-            cached = min(received.cached_tokens, prompt)
-            cost = self.model.cost(prompt, cached, completion, min(received.written_tokens, prompt - cached))
-        tokens = prompt + completion
-        if lost:
-            tokens, cost = self.row.tokens, self.row.cost
-        reply = None
-        if received is not None:
-            reply = scrub(said := reply_json(received), self.model.secrets)
-            received = received if reply == said else received_from(reply, prompt, cached, completion)
-        row = Settled(
-            id=self.row.id,
-            status=status if received is None else "settled",
-            reason=None if reason is None else scrub(reason, self.model.secrets),
-            reply=reply,
-            tokens=tokens,
-            cost=cost,
-            prompt_tokens=None if received is None else prompt,
-            cached_tokens=None if received is None else cached,
-            completion_tokens=None if received is None else completion,
-            latency=None if received is None else latency,
-        )
+        if received is None:
+            spent = (self.row.tokens, self.row.cost) if lost else (0, None if self.worst_cost is None else 0.0)
+            row = unsettled(self.row.id, scrub(reason or "", self.model.secrets), *spent, status)
+        else:
+            row, received = settlement(self.row.id, self.model, self.request, received, latency)
         await self.books.writer.write(row)
         self.reserved = False
-        self.books.accounts.settle(self.row.feature, self.row.tokens, self.row.cost or 0.0, tokens, cost or 0.0)
-        settled, self.row = self.row, self.row.model_copy(update={"attempt": self.row.attempt + 1})
+        self.books.accounts.settle(self.row.feature, self.row.tokens, self.row.cost or 0.0, row.tokens, row.cost or 0.0)
+        self.row = self.row.model_copy(update={"attempt": self.row.attempt + 1})
         if received is None:
-            return Reply((), (), None, None, 0, 0, 0, cost, latency, False, settled.id)
-        counted = replace(received, prompt_tokens=prompt, cached_tokens=cached, completion_tokens=completion)
-        return reply_of(counted, cost, latency, False, settled.id)
+            return Reply((), (), None, None, 0, 0, 0, row.cost, latency, False, row.id)
+        return reply_of(received, row.cost, latency, False, row.id)
 
     async def _wait_for_room(self, busy: Busy, replica: Replica, refused: int) -> None:
         """After a refusal: as long as the server asks, or longer and longer."""
@@ -215,6 +185,50 @@ class Sending:
     def _backoff(self, tries: int) -> float:
         """Seconds before the next try: doubled each time, between half and all of it."""
         return float(min(LONGEST, self.books.backoff * 2 ** (tries - 1)) * self.random.uniform(0.5, 1.0))
+
+
+def settlement(
+    id: str, model: Model, request: Request, received: Received, latency: float | None, share: float = 1.0
+) -> tuple[Settled, Received]:
+    """The row of a call that was answered, and the reply with its token counts; what a server does not count counts at its worst.
+
+    share: of the list price that is paid.
+    """
+    worst_prompt, worst_completion = model.worst(request)
+    prompt = worst_prompt if received.prompt_tokens is None else received.prompt_tokens
+    completion = worst_completion if received.completion_tokens is None else received.completion_tokens
+    cached = min(received.cached_tokens, prompt)
+    cost = model.cost(prompt, cached, completion, min(received.written_tokens, prompt - cached))
+    reply = scrub(said := reply_json(received), model.secrets)
+    received = received if reply == said else received_from(reply, prompt, cached, completion)
+    row = Settled(
+        id=id,
+        status="settled",
+        reason=None,
+        reply=reply,
+        tokens=prompt + completion,
+        cost=None if cost is None else share * cost,
+        prompt_tokens=prompt,
+        cached_tokens=cached,
+        completion_tokens=completion,
+        latency=latency,
+    )
+    return row, replace(received, prompt_tokens=prompt, cached_tokens=cached, completion_tokens=completion)
+
+
+def unsettled(id: str, reason: str, tokens: int, cost: float | None, status: str = "failed") -> Settled:
+    """The row of a call without an answer, and what counts as spent on it."""
+    return Settled(id, status, reason, None, tokens, cost, None, None, None, None)
+
+
+async def record_stop(books: Books, row: ModelCall, status: str, reason: str) -> None:
+    """Put on record that a call was not sent, because the run or the feature ended before it: a replay ends there too."""
+    known = [call for call in books.calls.find(row.key) if call.run == row.run]
+    if known and (known[-1].status, known[-1].reason) == (status, reason):
+        return
+    update = {"attempt": len(known), "status": status, "reason": reason, "tokens": 0, "cost": 0.0, "started": now()}
+    id = row_id("call", row.run, row.key, len(known))
+    await books.writer.write(row.model_copy(update={"id": id, **update}))
 
 
 def reply_of(received: Received, cost: float | None, latency: float, hit: bool, call: str) -> Reply:

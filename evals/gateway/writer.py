@@ -6,13 +6,12 @@ import asyncio
 import queue
 import threading
 
-from dragoman.store.calls import Calls, Settled
-from dragoman.store.records import ModelCall
+from dragoman.store.calls import Calls, Row
 
 MOST = 1000
-"""Rows in one transaction at most."""
+"""Calls that are handed in one by one and committed together, at most."""
 
-_Item = tuple[ModelCall | Settled, "asyncio.Future[None]"]
+_Item = tuple[tuple[Row, ...], "asyncio.Future[None]"]
 
 
 class Writer:
@@ -26,10 +25,10 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ledger of model calls", daemon=True)
         self._thread.start()
 
-    async def write(self, row: ModelCall | Settled) -> None:
-        """Return once the row is committed. Raises UserError when the disk is full."""
+    async def write(self, *rows: Row) -> None:
+        """Return once the rows are committed, all in one transaction. Raises UserError when the disk is full."""
         done: asyncio.Future[None] = self._loop.create_future()
-        self._queue.put((row, done))
+        self._queue.put((rows, done))
         await asyncio.shield(done)
 
     async def close(self) -> None:
@@ -52,7 +51,7 @@ class Writer:
             if batch:
                 error: BaseException | None = None
                 try:
-                    self._calls.write(row for row, _ in batch)
+                    self._calls.write(row for rows, _ in batch for row in rows)
                 except BaseException as raised:
                     error = raised
                 self._loop.call_soon_threadsafe(_finish, [done for _, done in batch], error)

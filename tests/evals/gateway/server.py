@@ -1,8 +1,8 @@
 """A scripted server for tests: real HTTP on loopback, in a thread of its own.
 
-It speaks what vLLM speaks (OpenAI chat and completions with log-probabilities, `/v1/models`, `/health`, `/metrics`) and
-Anthropic's `/v1/messages`. What a model would say comes from a Python function of the request body; every way to fail can be
-scripted.
+It speaks what vLLM speaks (OpenAI chat and completions with log-probabilities, `/v1/models`, `/health`, `/metrics`),
+Anthropic's `/v1/messages`, and the batch endpoints of both (`batch_pages.py`). What a model would say comes from a Python
+function of the request body; every way to fail can be scripted.
 
     with ScriptedServer(lambda body: "yes") as server:
         model = model_named(f"vllm:{server.url}")
@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from . import replies
+from .batch_pages import BatchPages
 from .replies import HTML, Said, tokens_of
 
 __all__ = ["Failure", "Said", "ScriptedServer", "Seen", "tokens_of"]
@@ -115,6 +116,8 @@ class ScriptedServer:
         """Sums over all answers."""
         self.page: Failure | None = None
         """Sent instead of the list of models."""
+        self.batches = BatchPages()
+        """What its batch endpoints do and hold."""
         self.errors: list[BaseException] = []
         """What answer functions raised."""
         self._keep = keep
@@ -184,6 +187,7 @@ class ScriptedServer:
 
     def respond(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> tuple[float, Failure | bytes]:
         """Seconds to wait, and then what to send."""
+        target, path = path, path.partition("?")[0]
         if path == "/health":
             return 0.0, replies.http(200, b"", "text/plain")
         if path == "/metrics":
@@ -197,9 +201,15 @@ class ScriptedServer:
             return 0.0, self.page
         if path == "/v1/models":
             return 0.0, replies.http(200, replies.models(self.models, self.owner, self.context))
+        batched: tuple[float, Failure | bytes] | None = self.batches.respond(self, method, target, headers, content)
+        if batched is not None:
+            return batched
         if method != "POST" or path not in replies.SHAPES:
             return 0.0, replies.error(404, "Not Found", None)
-        body = json.loads(content)
+        return self.answer_to(path, json.loads(content), headers)
+
+    def answer_to(self, path: str, body: Body, headers: Mapping[str, str]) -> tuple[float, Failure | bytes]:
+        """What a model says to a body, after how many seconds."""
         if self._keep:
             self.seen.append(Seen(path, body, headers, time.monotonic()))
         if self._planned:
@@ -275,7 +285,7 @@ class _Connection(asyncio.Protocol):
         server.most_open = max(server.most_open, server.open)
         method, target, _ = first.split(" ")
         self.asked = method == "POST"
-        wait, reply = server.respond(method, target.partition("?")[0], headers, rest[:length])
+        wait, reply = server.respond(method, target, headers, rest[:length])
         if server._held is not None and method == "POST":
             server._held.append(functools.partial(self.finish, reply))
         elif wait:
