@@ -7,7 +7,7 @@ from dragoman.evals.validation import Validator
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 
-from .campaign import Make
+from .oneshot import Make
 
 NAMES = ("induction",)
 """Explainers that can be asked for."""

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dragoman.agents.campaign import label
 from dragoman.agents.explainers import make_induction
+from dragoman.agents.oneshot import label
 from dragoman.evals.organism.load import corpus_documents, organism_paths
 from dragoman.evals.scoring import score
 from dragoman.evals.statistics import median_interval, paired, pearson

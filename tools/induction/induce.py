@@ -116,6 +116,13 @@ class Inducer:
 
     def induce(self, feature: int, validate: Validate, seed: int = 0) -> Induced:
         """Explain one feature (a global id). Raises ValueError for a feature that is silent on train."""
+        return self.several(feature, validate, 1, seed)[0]
+
+    def several(self, feature: int, validate: Validate, most: int, seed: int = 0) -> list[Induced]:
+        """At most so many different explanations, the best first: shorter and longer forms of what was grown.
+
+        Raises ValueError for a feature that is silent on train.
+        """
         at, value = self.view.activations(feature)
         if len(at) == 0:
             raise ValueError(f"feature {feature} is never active on train")
@@ -125,7 +132,19 @@ class Inducer:
             raise ValueError(f"feature {feature} is never active on the {len(self.text):,} train tokens looked at")
         share = (value / maximum).astype(np.float32)
         evidence = Evidence(self.bank, at, share, seed, self._unknown(feature))
-        chosen, train, valid = choose(evidence, [node.clause() for node in grow(evidence)], validate)
+        ranked = rank(evidence, [node.clause() for node in grow(evidence)], validate)
+        return [self._told(evidence, at, share, *entry) for entry in ranked[:most]]
+
+    def _told(
+        self,
+        evidence: Evidence,
+        at: NDArray[np.int64],
+        share: NDArray[np.float32],
+        chosen: Pattern,
+        train: Fit,
+        valid: Fit,
+    ) -> Induced:
+        """A pattern in words, with its figures."""
         tidy = tidied(chosen)
         pattern = tidy if length(tidy) <= length(chosen) else chosen
         strength = pattern.predict(self.text)
@@ -167,11 +186,13 @@ def induce(view: View, feature: int, validate: Validate, seed: int = 0) -> Induc
     return Inducer(view).induce(feature, validate, seed)
 
 
-def choose(evidence: Evidence, clauses: list[Clause], validate: Validate) -> tuple[Pattern, Fit, Fit]:
-    """The pattern, shortened as far as validation pays for it, with how well it does on train and validation."""
+def rank(evidence: Evidence, clauses: list[Clause], validate: Validate) -> list[tuple[Pattern, Fit, Fit]]:
+    """Ever shorter forms of a pattern with how well they do on train and validation; first the one that is shortened as far as
+    validation pays for it.
+    """
     tried = [(pattern, fit, validate(pattern)) for pattern, fit in shortenings(evidence, clauses)]
     fitting = [entry for entry in tried if length(entry[0]) <= MAX_WORDS] or tried[-1:]
-    return max(fitting, key=lambda entry: entry[2].aim - WORD_PRICE * price(evidence, entry[0]))
+    return sorted(fitting, key=lambda entry: entry[2].aim - WORD_PRICE * price(evidence, entry[0]), reverse=True)
 
 
 def main_clause(evidence: Evidence, pattern: Pattern) -> Clause:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dragoman.agents.campaign import label
 from dragoman.agents.explainers import make_induction
+from dragoman.agents.oneshot import label
 from dragoman.evals.report.build import write_report
 from dragoman.evals.report.highlight import excerpt, highlight, readable
 from dragoman.evals.report.material import gather

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.agents.campaign import label
+from dragoman.agents.oneshot import label
 from dragoman.evals.explainer import Explainer, Explanation
 from dragoman.evals.scoring import score
 from dragoman.evals.validation import Validator

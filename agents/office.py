@@ -1,0 +1,108 @@
+"""What the steps of all features share in one process: the run, the store's train view, tools, researcher, gauge and ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dragoman.store.errors import ToolError
+from dragoman.store.findings import Experiment, Node, TrailStep
+from dragoman.store.ledger import Ledger
+from dragoman.store.trails import Trails
+from dragoman.tools.toolbox import Toolbox, ToolResult
+
+from .board import Board, Case, Shown
+from .gauge import Gauge
+from .researcher import Researcher
+from .settings import Settings
+from .state import LabelState, gauged
+
+
+@dataclass
+class Office:
+    """One run's people and things."""
+
+    run: str
+    """Its id."""
+    seed: int
+    """Of everything random."""
+    settings: Settings
+    """How it works."""
+    ledger: Ledger
+    """Where labels go."""
+    trails: Trails
+    """Where everything else goes."""
+    researcher: Researcher
+    """Who thinks."""
+    gauge: Gauge
+    """Who tells how well a hypothesis does on validation."""
+    toolbox: Callable[[int], Toolbox]
+    """The tools, bound to a feature; cheap."""
+    key: Callable[[int], str]
+    """Address of a feature."""
+    neighbours: Callable[[int], Sequence[int]]
+    """Nearest live features, the nearest first."""
+    _cases: dict[int, Case] = field(default_factory=dict)
+
+    async def case(self, feature: int) -> Case:
+        """The feature with its evidence: the same whenever it is gathered, so that it need not be kept."""
+        if feature not in self._cases:
+            toolbox = self.toolbox(feature)
+            shown = await asyncio.to_thread(self._gather, toolbox)
+            self._cases[feature] = Case(self.run, feature, self.key(feature), self.seed, toolbox, shown)
+        return self._cases[feature]
+
+    def leave(self, feature: int) -> None:
+        """Forget a feature that is done."""
+        self._cases.pop(feature, None)
+
+    def _gather(self, toolbox: Toolbox) -> tuple[Shown, ...]:
+        wanted: list[tuple[str, Mapping[str, Any]]] = [("feature_stats", {})]
+        wanted += [("top_examples", {"stratum": stratum, "n": n}) for stratum, n in self.settings.evidence.items() if n]
+        if self.settings.parts.output:
+            wanted.append(("logit_effects", {}))
+        allowed = {spec.name for spec in toolbox.specs}
+        shown = []
+        for name, arguments in wanted:
+            if name in allowed:
+                shown.append(use(toolbox, name, arguments))
+        return tuple(shown)
+
+    def board(self, state: LabelState) -> Board:
+        """Everything thought and found about a feature so far, from the ledger."""
+        feature = state["feature"]
+        by_id = {one.id: one for one in self.trails.hypotheses(self.run, feature)}
+        experiments = [one for one in self.trails.experiments(self.run, feature) if one.settled]
+        return Board(
+            alive=tuple(by_id[name] for name in state.get("alive", []) if name in by_id),
+            dropped=tuple(by_id[name] for name in state.get("dropped", []) if name in by_id),
+            experiments=tuple(one for one in experiments if one.kind != "look"),
+            predictions=tuple(self.trails.predictions(self.run, feature)),
+            figures=gauged(state),
+            round=state.get("round", 0),
+            looks=tuple(_looked(one) for one in experiments if one.kind == "look"),
+        )
+
+    def step(self, state: LabelState, node: Node, content: Mapping[str, Any]) -> int:
+        """Write a step of the trail; returns the number of steps there are then."""
+        ordinal = state.get("steps", 0)
+        step = TrailStep(run=self.run, feature=state["feature"], ordinal=ordinal, node=node, content=content)
+        self.trails.add_step(step)
+        return ordinal + 1
+
+
+def use(toolbox: Toolbox, name: str, arguments: Mapping[str, Any]) -> Shown:
+    """Call a tool; a wrong call gives the sentence that says how to call it right."""
+    try:
+        result: ToolResult = toolbox.call(name, arguments)
+    except ToolError as error:
+        return Shown(name, arguments, f"{name} could not be called so: {error}", {"error": str(error)})
+    return Shown(name, arguments, result.text, result.data)
+
+
+def _looked(experiment: Experiment) -> Shown:
+    result = experiment.result or {}
+    text = str(result.get("text", experiment.reason or ""))
+    return Shown(experiment.tool, experiment.arguments, text, result.get("data", {}))

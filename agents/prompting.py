@@ -1,0 +1,118 @@
+"""What a language model is asked in each step, as text: the templates of prompts/ filled in.
+
+What is shared comes first, so that a prefix cache pays: the instructions are the same for all features and steps, the evidence
+for all steps of a feature. Everything that comes from a corpus or a model has been fenced by the tool that returned it, or is
+fenced here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dragoman.evals.gateway.calls import Message
+from dragoman.store.fence import fenced
+from dragoman.store.findings import Experiment, Hypothesis
+from dragoman.tools.toolbox import LEGEND
+
+from .board import Board, Case
+from .verdicts import status
+
+Chat = tuple[Message, ...]
+
+
+def propose(case: Case, most: int, facets: bool, output: bool) -> Chat:
+    """Hypotheses from the evidence."""
+    return _chat("propose", **_evidence(case), most=most, facets=facets, output=output)
+
+
+def design(case: Case, board: Board, most: int, output: bool) -> Chat:
+    """Tests with predictions."""
+    tools = "; ".join(f"{spec.name}({', '.join(spec.schema.get('properties', {}))})" for spec in case.toolbox.specs)
+    return _chat("design", **_evidence(case), **_board(board), most=most, output=output, tools=tools)
+
+
+def foretell(case: Case, hypothesis: Hypothesis, experiments: Sequence[Experiment]) -> Chat:
+    """Predictions of inputs that others made."""
+    said = _fenced(hypothesis)
+    return _chat("foretell", **_evidence(case), hypothesis=said, inputs=[described(one) for one in experiments])
+
+
+def revise(case: Case, board: Board, chance: float) -> Chat:
+    """What follows from results."""
+    return _chat("revise", **_evidence(case), **_board(board), chance=f"{chance:g}")
+
+
+def described(experiment: Experiment) -> str:
+    """An experiment as one line: what is run, and where one looks."""
+    arguments = experiment.arguments
+    if experiment.kind == "edit":
+        edit = arguments["edits"][0]
+        tokens = f"tokens {edit['start']} to {edit['stop'] - 1}"
+        what = f"edit: in example {arguments['context']}, {tokens} become {_quoted(edit.get('text', ''))}"
+    elif experiment.kind == "write":
+        what = f"write: {_quoted(arguments['texts'][0])}"
+    else:
+        what = f"{experiment.kind}: {_quoted(arguments['prompts'][0])}"
+    looked = f", looking at {_quoted(experiment.focus)}" if experiment.focus else ""
+    return what + looked
+
+
+@cache
+def digest() -> str:
+    """Hash of all templates: labels say which prompts they were made with."""
+    folder = resources.files("dragoman.agents.prompts")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".j2")), key=lambda file: file.name)
+    return hashlib.sha256("".join(file.read_text("utf-8") for file in files).encode()).hexdigest()[:16]
+
+
+def _evidence(case: Case) -> dict[str, object]:
+    return {"key": case.key, "shown": case.shown}
+
+
+def _board(board: Board) -> dict[str, object]:
+    results = []
+    for one in board.experiments:
+        verdicts = "; ".join(
+            f"{hypothesis.called} said {said.outcome}: {said.verdict}" for hypothesis, said in board.said_of(one) if said.verdict
+        )
+        came = next((said.because for _, said in board.said_of(one) if said.because), None) or one.reason or "nothing decided"
+        results.append(f"{one.called} {described(one)}. Result: {fenced(came)}." + (f" {verdicts}." if verdicts else ""))
+    plain = Board(
+        alive=tuple(map(_fenced, board.alive)),
+        dropped=tuple(map(_fenced, board.dropped)),
+        figures=board.figures,
+        looks=board.looks,
+    )
+    statuses = {one.id: status(board.verdicts_of(one)) for one in board.alive}
+    return {"board": plain, "statuses": statuses, "results": results}
+
+
+def _fenced(one: Hypothesis) -> Hypothesis:
+    """Its words are a model's, which may repeat what a corpus text wants."""
+    facets = tuple(facet.model_copy(update={"description": fenced(facet.description)}) for facet in one.facets)
+    pattern = None if one.pattern is None else fenced(one.pattern)
+    return one.model_copy(update={"description": fenced(one.description), "pattern": pattern, "facets": facets})
+
+
+def _quoted(text: object) -> str:
+    return fenced(repr(str(text if text is not None else "")))
+
+
+def _chat(name: str, **values: object) -> Chat:
+    return Message("system", _render("researcher", legend=LEGEND)), Message("user", _render(name, **values))
+
+
+def _render(name: str, **values: object) -> str:
+    return _environment().get_template(f"{name}.md.j2").render(**values).strip()
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(  # plain text for a model, not HTML
+        loader=PackageLoader("dragoman.agents", "prompts"), undefined=StrictUndefined, trim_blocks=False, autoescape=False
+    )

@@ -1,0 +1,1 @@
+"""Those who can sit in the researcher's seat."""

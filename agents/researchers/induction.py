@@ -1,0 +1,202 @@
+"""Induction in the researcher's seat: hypotheses are patterns, predictions are what the patterns say, and no model is asked.
+
+1. propose: the induced pattern, then its shorter and longer forms.
+2. design: passages of firing examples and near misses, as they are, with their first half cut off, or with the word before the
+   firing one replaced; those are taken on which the living patterns differ most.
+3. revise: of the forms not tried yet, the one that contradicts the fewest results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dragoman.agents.answers import Change as Changed
+from dragoman.agents.answers import Claim, Design, Foretold, Part, Proposal, Revision
+from dragoman.agents.answers import Test as Planned
+from dragoman.agents.board import Board, Case
+from dragoman.evals.validation import Validator
+from dragoman.store.findings import Experiment, Hypothesis, Outcome
+from dragoman.store.hashing import seed_of
+from dragoman.tools.induction import Induced, Inducer
+from dragoman.tools.patterns import PatternText, Usage, parse
+from dragoman.tools.patterns.loose import LooseTexts, Tokenized
+
+POOL = 12
+"""Forms of a pattern that are kept to be tried."""
+FIRES = 0.2
+"""Share of the maximum above which a feature fires."""
+SOURCES = 12
+"""Examples from which passages are made."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text with the word that is looked at."""
+
+    text: str
+    """The text."""
+    focus: str
+    """The word; it occurs once in the text."""
+
+
+class InductionResearcher:
+    """Needs no language model; hold one a process."""
+
+    name = "induction"
+    model: str | None = None
+    prompt: str | None = None
+
+    def __init__(
+        self, inducer: Inducer, validator: Validator, usage: Usage, tokenize: Callable[[str], Tokenized], vocabulary: list[str]
+    ) -> None:
+        """tokenize: a text as the subject reads it; vocabulary: text of each token id."""
+        self._inducer, self._validator, self._usage = inducer, validator, usage
+        self._tokenize, self._vocabulary = tokenize, vocabulary
+        self._pools: dict[int, list[Induced]] = {}
+        self._lock = asyncio.Lock()
+
+    async def propose(self, case: Case, most: int) -> Proposal:
+        """See `Researcher`."""
+        pool = await self._pool(case)
+        first = pool[0].figures
+        return Proposal(
+            hypotheses=[_claim(found) for found in pool[:most]],
+            confidence=round(100 * max(0.0, min(1.0, first.accuracy_validation))),
+        )
+
+    async def design(self, case: Case, board: Board, most: int) -> Design:
+        """See `Researcher`."""
+        rivals = [one for one in board.alive if one.pattern is not None]
+        passages = await asyncio.to_thread(self._passages, case)
+        used = {one.arguments["texts"][0] for one in board.experiments if one.kind == "write"}
+        passages = [passage for passage in passages if passage.text not in used]
+        if not rivals or not passages:
+            return Design(tests=[])
+        said = await asyncio.to_thread(self._said, [str(one.pattern) for one in rivals], passages)
+        rng = np.random.default_rng(seed_of(case.seed, case.feature, "design", board.round))
+        order = sorted(rng.permutation(len(passages)), key=lambda n: -_difference([row[n] for row in said]))
+        tests = []
+        for n in order[:most]:
+            foretold = [Foretold(hypothesis=one.called, outcome=row[n]) for one, row in zip(rivals, said, strict=True)]
+            tests.append(
+                Planned(
+                    kind="write",
+                    text=passages[n].text,
+                    focus=passages[n].focus,
+                    why="the rules differ here" if _difference([row[n] for row in said]) else "an edge of the rule",
+                    predictions=foretold,
+                )
+            )
+        return Design(tests=tests)
+
+    async def foretell(self, case: Case, hypothesis: Hypothesis, experiments: Sequence[Experiment], round: int) -> list[Outcome]:
+        """See `Researcher`; what is no text gets no prediction."""
+        if hypothesis.pattern is None:
+            return ["unsure"] * len(experiments)
+        return await asyncio.to_thread(self._foretold, hypothesis.pattern, experiments)
+
+    async def revise(self, case: Case, board: Board) -> Revision:
+        """See `Researcher`."""
+        pool = await self._pool(case)
+        tried = {one.pattern for one in (*board.alive, *board.dropped)}
+        left = [found for found in pool if str(found.pattern) not in tried]
+        known = [one for one in board.experiments if one.kind == "write" and one.result is not None]
+        confidence = round(100 * max(0.0, min(1.0, pool[0].figures.accuracy_validation)))
+        if not left or not known:
+            return Revision(confidence=confidence)
+        facts = [_fact(one) for one in known]
+        wrong = []
+        for found in left:
+            said = await asyncio.to_thread(self._foretold, str(found.pattern), known)
+            wrong.append(sum(s != "unsure" and f is not None and s != f for s, f in zip(said, facts, strict=True)))
+        best = min(range(len(left)), key=lambda n: (wrong[n], n))
+        parents = [board.alive[0].called] if board.alive else []
+        return Revision(changes=[Changed(parents=parents, claim=_claim(left[best]))], confidence=confidence)
+
+    async def _pool(self, case: Case) -> list[Induced]:
+        if case.feature not in self._pools:
+            async with self._lock:
+                validate = self._validator.of(case.feature)
+                pool = await asyncio.to_thread(self._inducer.several, case.feature, validate, POOL, case.seed)
+                self._pools = {case.feature: pool, **dict(list(self._pools.items())[:63])}
+        return self._pools[case.feature]
+
+    def _passages(self, case: Case) -> list[Passage]:
+        """Texts around the strongest token of examples, as they are and changed."""
+        found: dict[str, Passage] = {}
+        for strings, at in _sources(case):
+            word = strings[at].strip()
+            variants = [
+                strings,
+                strings[at // 2 :],
+                strings[max(0, at - 3) :],
+                [*strings[: max(0, at - 1)], " the", *strings[at:]],
+            ]
+            for variant in variants:
+                text = "".join(variant).strip()
+                if word and text.count(word) == 1:
+                    found.setdefault(text, Passage(text, word))
+        return list(found.values())
+
+    def _said(self, patterns: Sequence[str], passages: Sequence[Passage]) -> list[list[Outcome]]:
+        table = LooseTexts([self._tokenize(passage.text) for passage in passages], self._vocabulary)
+        text = PatternText(table, self._usage)
+        return [
+            [_outcome(table, row, passage, strength) for row, passage in enumerate(passages)]
+            for strength in (parse(pattern).predict(text) for pattern in patterns)
+        ]
+
+    def _foretold(self, pattern: str, experiments: Sequence[Experiment]) -> list[Outcome]:
+        said: list[Outcome] = ["unsure"] * len(experiments)
+        texts = [
+            (n, Passage(str(one.arguments["texts"][0]), one.focus)) for n, one in enumerate(experiments) if one.kind == "write"
+        ]
+        if texts:
+            for (n, _), outcome in zip(texts, self._said([pattern], [passage for _, passage in texts])[0], strict=True):
+                said[n] = outcome
+        return said
+
+
+def _outcome(table: LooseTexts, row: int, passage: Passage, strength: np.ndarray) -> Outcome:
+    """What a rule says of the word that is looked at; of the whole text, where none is named."""
+    at = passage.text.find(passage.focus) if passage.focus else -1
+    if at < 0:
+        places = np.arange(table.starts[row], table.starts[row + 1])
+    else:
+        places = table.touching(row, at, at + len(passage.focus))
+    peak = float(strength[places].max(initial=0.0))
+    return "fires" if peak > FIRES else "silent" if peak == 0 else "unsure"
+
+
+def _difference(outcomes: Sequence[Outcome]) -> int:
+    """How evenly the rules are divided on an input; 0 where they agree."""
+    return min(outcomes.count("fires"), outcomes.count("silent"))
+
+
+def _fact(experiment: Experiment) -> Outcome | None:
+    """What came out at the word that was looked at."""
+    result = experiment.result or {}
+    value, threshold = float(result.get("value", 0.0)), float(result.get("threshold", 0.0))
+    return "fires" if value > threshold else "silent" if value == 0 else None
+
+
+def _sources(case: Case) -> list[tuple[list[str], int]]:
+    """Tokens of examples around the one to look at: the strongest, and in near misses one in the middle."""
+    found = []
+    for piece in case.shown:
+        for example in piece.data.get("examples", ()):
+            strings, values = list(example["tokens"]), list(example["values"])
+            at = int(np.argmax(values)) if any(values) else len(strings) // 2
+            first = max(0, at - 24)
+            found.append((strings[first : at + 1], at - first))
+    step = max(1, len(found) // SOURCES)
+    return found[::step][:SOURCES]
+
+
+def _claim(found: Induced) -> Claim:
+    facets = [Part(description=facet.description, pattern=facet.pattern) for facet in found.facets[:6]]
+    return Claim(name=found.name, description=found.description, pattern=str(found.pattern), facets=facets)

@@ -1,0 +1,68 @@
+"""A language model in the researcher's seat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from dragoman.agents import prompting
+from dragoman.agents.answers import Design, Foretelling, Proposal, Revision
+from dragoman.agents.board import Board, Case
+from dragoman.agents.models import GatewayChat, Unreadable, structured
+from dragoman.agents.researcher import Unable
+from dragoman.agents.settings import Settings
+from dragoman.evals.gateway.calls import Message, Refused, Unanswered
+from dragoman.store.findings import Experiment, Hypothesis, Outcome
+
+A = TypeVar("A", bound=BaseModel)
+
+
+class LanguageResearcher:
+    """Asks one question a step, and takes only answers that fill in the form."""
+
+    def __init__(self, chat: GatewayChat, settings: Settings, chance: float, name: str = "labeler") -> None:
+        """chance: what a label of nothing reaches on validation, said beside the figures."""
+        self.name = name
+        self.prompt: str | None = prompting.digest()
+        self._chat, self._settings, self._chance = chat, settings, chance
+
+    @property
+    def model(self) -> str | None:
+        """The model's name."""
+        return self._chat.name_of_model
+
+    async def propose(self, case: Case, most: int) -> Proposal:
+        """See `Researcher`."""
+        parts = self._settings.parts
+        return await self._ask(case, "propose", prompting.propose(case, most, parts.facets, parts.output), Proposal)
+
+    async def design(self, case: Case, board: Board, most: int) -> Design:
+        """See `Researcher`."""
+        chat = prompting.design(case, board, most, self._settings.parts.output)
+        return await self._ask(case, f"design/{board.round + 1}", chat, Design)
+
+    async def foretell(self, case: Case, hypothesis: Hypothesis, experiments: Sequence[Experiment], round: int) -> list[Outcome]:
+        """See `Researcher`."""
+        if not experiments:
+            return []
+        chat = prompting.foretell(case, hypothesis, experiments)
+        told = await self._ask(case, f"foretell/{round}/{hypothesis.called}", chat, Foretelling)
+        if len(told.outcomes) != len(experiments):
+            raise Unable(f"it predicted {len(told.outcomes)} of {len(experiments)} experiments")
+        return told.outcomes
+
+    async def revise(self, case: Case, board: Board) -> Revision:
+        """See `Researcher`."""
+        return await self._ask(case, f"revise/{board.round}", prompting.revise(case, board, self._chance), Revision)
+
+    async def _ask(self, case: Case, step: str, messages: Sequence[Message], answer: type[A]) -> A:
+        try:
+            return (await structured(self._chat.at(case.feature, f"{self.name}/{step}"), messages, answer)).value
+        except Unreadable as error:
+            raise Unable(f"the answer could not be read: {error}") from error
+        except Refused as error:
+            raise Unable(f"the model refused: {error}") from error
+        except Unanswered as error:
+            raise Unable(str(error)) from error

@@ -1,0 +1,61 @@
+"""How a labeling run works: the rungs of the ladder, its parts, and what each may use. Part of the run's identity."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Rung = Literal["one-shot", "experiments"]
+"""How far up the ladder a feature may go."""
+
+EVIDENCE = {"top": 8, "quantile": 10, "random_active": 4, "near_miss": 6, "random_silent": 2}
+"""Examples shown of each stratum; never the top alone."""
+
+
+class Parts(BaseModel):
+    """Parts of the loop that can be switched off, to see what each is worth."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiments: bool = True
+    """Tests are run at all; without them hypotheses are revised from validation alone."""
+    several: bool = True
+    """Several hypotheses; without it one."""
+    refinement: bool = True
+    """Hypotheses are changed after results; without it they are only dropped."""
+    targeted: bool = True
+    """Tests are chosen where hypotheses differ; without it texts of the corpus are drawn at random."""
+    facets: bool = True
+    """Evidence is clustered and facets are asked for."""
+    output: bool = True
+    """An output claim is made and tested on its own side."""
+
+
+class Settings(BaseModel):
+    """Everything that the result of a labeling run depends on, besides store, explainer, judge, features and seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rung: Rung = "experiments"
+    """The highest rung."""
+    parts: Parts = Field(default_factory=Parts)
+    """What is switched off."""
+    tools: tuple[str, ...] | None = None
+    """Tools that may be used; None for all."""
+    evidence: dict[str, int] = Field(default_factory=lambda: dict(EVIDENCE))
+    """Examples shown of each stratum."""
+    hypotheses: int = Field(default=4, ge=1, le=8)
+    """Hypotheses proposed at most."""
+    tests: int = Field(default=8, ge=1, le=24)
+    """Tests in a batch at most."""
+    rounds: int = Field(default=4, ge=1, le=20)
+    """Rounds of experiments at most."""
+    idle: int = Field(default=2, ge=1)
+    """Rounds without gain on validation that end it."""
+    gain: float = 0.01
+    """A figure on validation has to rise by more than this to count as gain."""
+    good: float = 0.9
+    """A first label that reaches this on validation, and does not fit a neighbour as well, is taken as it is."""
+    ladder: bool = True
+    """Escalate only features whose label is low or fits a neighbour; without it every feature goes as far as it may."""

@@ -1,0 +1,117 @@
+"""Verdicts by code: what a result says of each prediction, and what the predictions say of a hypothesis.
+
+Bands are fixed here, before anything is run:
+
+- fires: above the feature's threshold on the word that is looked at (anywhere, where no word is named); silent: exactly 0 there;
+  between the two nothing is decided.
+- stronger and weaker compare with the text before the edit: a quarter more or less (`RATIO`); unchanged within a tenth
+  (`SAME`); between the two nothing is decided, nor where the text did not fire before.
+- promotes and suppresses: the log-probability of the word rises or falls by at least `NATS`, and at least twice as far as
+  under a random direction of the same norm; unchanged: by less than half of that.
+
+A hypothesis is refuted when predictions that failed are at least two and more than a third of those decided; supported when at
+least three held and at most one in six failed; otherwise nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from dragoman.store.findings import Outcome, Prediction, Status, Verdict
+
+RATIO = 1.25
+SAME = 1.1
+NATS = 0.2
+
+
+class Seen(NamedTuple):
+    """What an experiment on the input side showed at the word that is looked at."""
+
+    value: float
+    """The activation there."""
+    threshold: float
+    """The feature fires above this."""
+    before: float | None = None
+    """The activation before the edit; None where nothing was edited."""
+
+
+class Moved(NamedTuple):
+    """What an intervention did to the word that is looked at."""
+
+    change: float
+    """Of its log-probability, in nats."""
+    random: float
+    """The same under a random direction of the same norm."""
+
+
+class Judged(NamedTuple):
+    """A verdict with its figures."""
+
+    verdict: Verdict
+    """What it says."""
+    because: str
+    """The figures, in one sentence."""
+
+
+def judge(outcome: Outcome, seen: Seen | Moved) -> Judged:
+    """What a result says of a prediction."""
+    if outcome == "unsure":
+        return Judged("inconclusive", "nothing was predicted")
+    if isinstance(seen, Moved):
+        return _moved(outcome, seen)
+    if outcome in ("fires", "silent"):
+        return _fired(outcome, seen)
+    if outcome in ("stronger", "weaker", "unchanged"):
+        return _compared(outcome, seen)
+    return Judged("inconclusive", f"no intervention was made that {outcome} a word")
+
+
+def _fired(outcome: Outcome, seen: Seen) -> Judged:
+    said = f"{seen.value:.3g}, and it fires above {seen.threshold:.3g}"
+    if seen.value > seen.threshold:
+        return Judged("held" if outcome == "fires" else "failed", f"fires: {said}")
+    if seen.value > 0:
+        return Judged("inconclusive", f"weak: {said}")
+    return Judged("held" if outcome == "silent" else "failed", "silent: 0")
+
+
+def _compared(outcome: Outcome, seen: Seen) -> Judged:
+    if seen.before is None or seen.before <= seen.threshold:
+        return Judged("inconclusive", "the text did not fire before the edit")
+    ratio = seen.value / seen.before
+    said = f"{seen.before:.3g} before, {seen.value:.3g} after"
+    if ratio >= RATIO:
+        came: Outcome = "stronger"
+    elif ratio <= 1 / RATIO:
+        came = "weaker"
+    elif 1 / SAME <= ratio <= SAME:
+        came = "unchanged"
+    else:
+        return Judged("inconclusive", f"neither changed nor unchanged: {said}")
+    return Judged("held" if came == outcome else "failed", f"{came}: {said}")
+
+
+def _moved(outcome: Outcome, seen: Moved) -> Judged:
+    said = f"{seen.change:+.2f} nats, {seen.random:+.2f} under a random direction"
+    needed = max(NATS, 2 * abs(seen.random))
+    if abs(seen.change) >= needed:
+        came: Outcome = "promotes" if seen.change > 0 else "suppresses"
+    elif abs(seen.change) < needed / 2:
+        came = "unchanged"
+    else:
+        return Judged("inconclusive", f"too little to tell: {said}")
+    if outcome not in ("promotes", "suppresses", "unchanged"):
+        return Judged("inconclusive", f"{outcome} was predicted of an intervention: {said}")
+    return Judged("held" if came == outcome else "failed", f"{came}: {said}")
+
+
+def status(verdicts: Iterable[Prediction]) -> Status:
+    """Where a hypothesis stands after these."""
+    decided = [one.verdict for one in verdicts if one.verdict in ("held", "failed")]
+    held, failed = decided.count("held"), decided.count("failed")
+    if failed >= 2 and failed > len(decided) / 3:
+        return "refuted"
+    if held >= 3 and failed <= len(decided) / 6:
+        return "supported"
+    return "inconclusive" if decided else "proposed"
