@@ -47,7 +47,8 @@ class AnthropicServer:
     async def models(self) -> list[Listed] | None:
         """See `Server`."""
         try:
-            found = await self._call("GET", "/v1/models?limit=1000", None, "")
+            path = "/v1/models?limit=1000" if self.url == HOSTED["anthropic"] else "/v1/models"  # others have few
+            found = await self._call("GET", path, None, "")
         except Away as away:
             raise not_there(self.url, self.kind, str(away)) from None
         listed = found.get("data")
