@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def run_query(features: Path, ledger: ledger_module.Ledger, query: str, *, max_r
         config={"python_enable_replacements": "false", "memory_limit": MEMORY, "autoinstall_known_extensions": "false"}
     )
     try:
-        names = _tables(connection, query)
+        names = tables_named(parsed(connection, query), (*TABLES, *ledger_module.TABLES))
         path = str(features).replace("'", "''")
         connection.execute(f"ATTACH '{path}' AS store (READ_ONLY)")
         for name in names:
@@ -79,21 +79,26 @@ def run_query(features: Path, ledger: ledger_module.Ledger, query: str, *, max_r
                 connection.register(name, ledger.arrow(name))
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-        return _bounded(connection, query, max_rows, max_seconds)
+        return bounded(connection, query, max_rows, max_seconds)
     except duckdb.Error as error:
         raise UserError(f"The query failed: {str(error).strip()}") from error
     finally:
         connection.close()
 
 
-def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
-    """The tables a SELECT names. Raises `UserError` when it is no single SELECT or names something it may not."""
-    ((parsed,),) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
-    tree = json.loads(parsed)
+def parsed(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+    """The parse tree of a SELECT. Raises `UserError` when it is no single SELECT."""
+    ((text,),) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+    tree = json.loads(text)
     if tree["error"]:
         raise UserError(f"Only a single SELECT can be run here: {tree['error_message']}")
     if len(tree["statements"]) != 1:
         raise UserError("Only a single SELECT can be run here: run one statement at a time.")
+    return tree
+
+
+def tables_named(tree: Any, known: Sequence[str]) -> list[str]:
+    """The tables a parsed SELECT names. Raises `UserError` when it names something that is not known."""
     local = {name for node in _nodes(tree) for name in _common_tables(node)}
     named: set[str] = set()
     for node in _nodes(tree):
@@ -104,15 +109,13 @@ def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
                 raise UserError(f"The function {function} cannot be used here; table functions are {', '.join(FUNCTIONS)}.")
         if kind == "BASE_TABLE":
             name = node["table_name"].lower()
-            if node.get("schema_name") or node.get("catalog_name") or name not in (*TABLES, *ledger_module.TABLES, *local):
-                raise UserError(
-                    f"There is no table {node['table_name']} here; the tables are {', '.join((*TABLES, *ledger_module.TABLES))}."
-                )
+            if node.get("schema_name") or node.get("catalog_name") or name not in (*known, *local):
+                raise UserError(f"There is no table {node['table_name']} here; the tables are {', '.join(known)}.")
             named.add(name)
-    return sorted(name for name in named if name in (*TABLES, *ledger_module.TABLES))
+    return sorted(name for name in named if name in known)
 
 
-def _bounded(connection: duckdb.DuckDBPyConnection, query: str, max_rows: int, max_seconds: float) -> QueryResult:
+def bounded(connection: duckdb.DuckDBPyConnection, query: str, max_rows: int, max_seconds: float) -> QueryResult:
     """The first rows of a query, interrupted when its time is up."""
     timer = threading.Timer(max_seconds, connection.interrupt)
     timer.daemon = True

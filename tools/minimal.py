@@ -121,6 +121,7 @@ def minimal_set(
     baseline: Baseline = "delete",
     neutral: str | None = None,
     above: float | None = None,
+    effort: int = EXHAUSTIVE,
 ) -> MinimalContext:
     """The smallest set of tokens that still fires the feature at a position, which is always kept.
 
@@ -134,6 +135,7 @@ def minimal_set(
         baseline: `delete` the other tokens, or put a `neutral` one in the place of each.
         neutral: the token for it; by default the commonest train token on which the feature is never active.
         above: the activation that must be exceeded; by default the feature's threshold.
+        effort: tokens that may be forwarded to try every set of one size.
 
     Raises:
         UserError: the position is not in the text, the feature does not fire there, or `neutral` is not one token.
@@ -147,7 +149,7 @@ def minimal_set(
         stand_in = gauge.neutral if neutral is None else gauge.token(neutral)
     trial = _Trial(gauge, focus, stand_in, above)
     kept = _reduce(trial)
-    kept, proven = _smaller(trial, kept)
+    kept, proven = _smaller(trial, kept, effort)
     said = "others deleted" if stand_in is None else f"others replaced by {gauge.speaker.vocabulary[stand_in]!r}"
     return MinimalContext(
         feature=gauge.key,
@@ -214,12 +216,12 @@ def _reduce(trial: _Trial) -> list[int]:
     return kept
 
 
-def _smaller(trial: _Trial, kept: list[int]) -> tuple[list[int], bool]:
+def _smaller(trial: _Trial, kept: list[int], effort: int) -> tuple[list[int], bool]:
     """The smallest set, trying every size below that of `kept` while that is cheap, and whether all were tried."""
     n = len(trial.ids) - 1
     for size in range(1, len(kept)):
         length = size + 1 if trial.neutral is None else n + 1
-        if comb(n, size) * length > EXHAUSTIVE:
+        if comb(n, size) * length > effort:
             return kept, False
         sets = list(combinations(range(n), size))
         best = trial.fires(sets)

@@ -14,10 +14,13 @@ from typing import Any
 from dragoman.store.errors import ToolError, UserError
 from dragoman.store.hashing import row_id
 
+from .toolkit.causes import attribute_tokens, minimal_context, search_inputs
 from .toolkit.declaring import Tool, ToolResult, ToolSpec, declare, shown
 from .toolkit.desk import Desk
 from .toolkit.editing import edit_and_compare
+from .toolkit.effects import ablate, generate_steered, logit_effects, steer
 from .toolkit.evidence import feature_stats, neighbours, top_examples
+from .toolkit.library import query_store, record_note, search_labels
 from .toolkit.reading import activate, contrast
 from .toolkit.rules import match_pattern
 from .toolkit.showing import LEGEND
@@ -30,9 +33,19 @@ DECLARED: tuple[tuple[Callable[..., ToolResult], str], ...] = (
     (feature_stats, "store"),
     (activate, "source"),
     (edit_and_compare, "source"),
+    (minimal_context, "source"),
+    (attribute_tokens, "source"),
     (contrast, "source"),
+    (search_inputs, "subject"),
     (match_pattern, "store"),
+    (ablate, "subject"),
+    (steer, "subject"),
+    (generate_steered, "subject"),
+    (logit_effects, "store"),
     (neighbours, "store"),
+    (search_labels, "store"),
+    (query_store, "store"),
+    (record_note, "store"),
 )
 """Every tool, and what it needs: the store alone, a source of activations of new texts, or a subject."""
 MOST_DEPTH = 8

@@ -8,6 +8,7 @@ for in the package as it is installed now. The hashes decide whether what was fo
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +61,8 @@ class Workbench:
             UserError: a dictionary is named that the store does not have.
         """
         self.store, self._model, self._device = store, model, device
+        self.lock = threading.RLock()
+        """Held by whoever runs the model while other threads may run it as well: edits of a forward pass meet every thread's."""
         self._loaded: dict[str, Dictionary] = {}
         self._given: dict[str, Dictionary | str] = {}
         self._stats: dict[int, TrainStats] = {}

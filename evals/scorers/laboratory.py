@@ -265,7 +265,11 @@ class WorkbenchLaboratory:
         return list(self._kept[key])
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        def alone() -> T:
+            with self.bench.lock:
+                return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, alone)
 
 
 class _Effect:

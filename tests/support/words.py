@@ -9,9 +9,12 @@ import numpy as np
 
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
+from dragoman.store.manifest import FEATURES
+from dragoman.tools.query import train_query
 from dragoman.tools.source import SparseActivations
 from dragoman.tools.subject import Tokens
 from dragoman.tools.toolbox import Desk
+from dragoman.tools.toolkit.desk import bare
 from tests.support.synthetic import WORDS
 
 
@@ -78,4 +81,6 @@ def planted_desk(store: Store, window: int = 16) -> Desk:
         window=window,
         speaker=WordSpeaker(),
         sources={info.name: source for info in store.dictionaries},
+        labels=lambda: [bare(label) for label in store.ledger.labels()],
+        query=lambda sql, labels: train_query(store.path / FEATURES, sql, labels),
     )

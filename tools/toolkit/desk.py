@@ -10,14 +10,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from dragoman.store.errors import ToolError
 from dragoman.store.features import Store
-from dragoman.store.records import Context, DictionaryInfo, TrainStats
+from dragoman.store.manifest import FEATURES
+from dragoman.store.query import QueryResult
+from dragoman.store.records import Context, DictionaryInfo, Label, TrainStats
 from dragoman.store.view import TrainView
 from dragoman.tools.dictionaries import Dictionary
 from dragoman.tools.gauge import Gauge, SourceGauge
@@ -25,6 +27,7 @@ from dragoman.tools.kinds import Kinds
 from dragoman.tools.patterns import PatternText, usage_of
 from dragoman.tools.probe import Probe
 from dragoman.tools.prompt import Prompt, Speaker
+from dragoman.tools.query import train_query
 from dragoman.tools.source import FeatureSource, SubjectSource
 from dragoman.tools.subject import Subject
 from dragoman.tools.workbench import Workbench
@@ -33,7 +36,8 @@ TRIGGERS = 12
 """Tokens on which a feature fires most often; near misses hold one of them."""
 KEPT = 256
 """Features whose train activations are kept."""
-Value = TypeVar("Value")
+Query = Callable[[str, Callable[[], Sequence[Label]]], QueryResult]
+"""Runs a SELECT over train rows."""
 
 
 class Rows(NamedTuple):
@@ -84,6 +88,9 @@ class Desk:
         machine: Machine | None = None,
         speaker: Speaker | None = None,
         sources: Mapping[str, FeatureSource] | None = None,
+        labels: Callable[[], Sequence[Label]] = tuple,
+        query: Query | None = None,
+        lock: threading.RLock | None = None,
         close: Callable[[], None] = lambda: None,
     ) -> None:
         """
@@ -95,12 +102,16 @@ class Desk:
             machine: the model; without one, tools that change a forward pass raise ToolError.
             speaker: cuts texts into tokens, where there is no model.
             sources: gives activations by name of dictionary, where there is no model.
+            labels: gives the ledger's labels, without notes and evidence.
+            query: runs a SELECT over train rows, given the labels that may be seen.
+            lock: held by whoever runs the model; by default one of its own.
             close: called at the end.
         """
         self.train, self.dictionaries, self.name, self.window = train, tuple(dictionaries), name, window
         self.machine = machine
         self._speaker, self._sources, self._close = speaker, dict(sources or {}), close
-        self.lock = threading.RLock()
+        self.labels, self.query = labels, query
+        self.lock = lock or threading.RLock()
         """Held while the model runs, and while tables are made."""
         train.hold()
         self._rows = lru_cache(KEPT)(lambda feature: Rows(*train.activations(feature)))
@@ -248,5 +259,19 @@ def _desk(kind: type[Desk], bench: Workbench, close: Callable[[], None]) -> Desk
         prepend_bos=bench.prepend_bos,
         special=bool(store.manifest.plan.get("include_special")),
     )
-    name, window = store.path.name, int(store.manifest.plan.get("window", 128))
-    return kind(bench.train, store.dictionaries, name=name, window=window, machine=machine, close=close)
+    return kind(
+        bench.train,
+        store.dictionaries,
+        name=store.path.name,
+        window=int(store.manifest.plan.get("window", 128)),
+        machine=machine,
+        labels=lambda: [bare(label) for label in store.ledger.labels()],
+        query=lambda sql, labels: train_query(store.path / FEATURES, sql, labels),
+        lock=bench.lock,
+        close=close,
+    )
+
+
+def bare(label: Label) -> Label:
+    """A label without what only people and scorers need: its notes and its evidence."""
+    return label.model_copy(update={"notes": "{}", "evidence": ()})

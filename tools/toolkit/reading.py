@@ -134,8 +134,8 @@ def _read(n: int, prompt: Prompt, values: list[float], threshold: float, maximum
     fires = values[best] > threshold
     said = f"{n + 1}. {'FIRES' if fires else 'weak' if values[best] > 0 else 'silent'}"
     if values[best] > 0:
-        share = f"{level(values[best], maximum)} of {SCALE}"
-        said += f": max {short(values[best])} ({share}) at token {best} {token(prompt.strings[best])}"
+        share = f" ({level(values[best], maximum)} of {SCALE})" if maximum > 0 else ""
+        said += f": max {short(values[best])}{share} at token {best} {token(prompt.strings[best])}"
     said += f", {len(values)} tokens\n{strip(prompt.strings, values, threshold, maximum)}"
     active = sorted((at for at, value in enumerate(values) if value > 0), key=lambda at: -values[at])
     if active:

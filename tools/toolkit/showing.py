@@ -80,8 +80,8 @@ def strip(
 
 
 def level(value: float, maximum: float) -> str:
-    """An activation on the scale that marks have."""
-    return str(round(SCALE * value / maximum)) if maximum > 0 else "?"
+    """An activation on the scale that marks have; nothing where there is no train maximum."""
+    return str(round(SCALE * value / maximum)) if maximum > 0 else ""
 
 
 def around(values: Sequence[float], threshold: float, position: int) -> tuple[int, int]:
