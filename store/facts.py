@@ -37,6 +37,7 @@ class FeatureFacts:
         self._database = database
         self._static = static
         self._train_stats = lru_cache(_KEPT)(lambda feature: TrainStats(**self._row(_TRAIN, feature)))
+        self._top_tokens = lru_cache(_KEPT)(self._read_top_tokens)
         self._near = lru_cache(_KEPT)(self._read_near)
 
     @cached_property
@@ -60,6 +61,9 @@ class FeatureFacts:
 
     def top_tokens(self, feature: int) -> tuple[TokenValue, ...]:
         """Tokens with the largest mean activation on train."""
+        return self._top_tokens(feature)
+
+    def _read_top_tokens(self, feature: int) -> tuple[TokenValue, ...]:
         rows = self._database.rows("SELECT token, mean_value FROM top_token WHERE feature = ? ORDER BY rank", [feature])
         return tuple(TokenValue(self._static.vocabulary[token], value) for token, value in rows)
 

@@ -48,6 +48,7 @@ class Gauge(ABC):
         self,
         speaker: Speaker,
         key: str,
+        index: int,
         *,
         window: int,
         threshold: float = 0.0,
@@ -59,13 +60,14 @@ class Gauge(ABC):
         Args:
             speaker: cuts texts into tokens.
             key: the feature's address.
+            index: its row in its dictionary or source.
             window: tokens of a window, BOS not counted; longer texts are cut.
             threshold: the feature fires above this.
             maximum: its largest activation on train, 0 where it is not known.
             train: the rows it comes from, for what needs a corpus.
             kinds: finds spans of one kind in them.
         """
-        self.speaker, self.key = speaker, key
+        self.speaker, self.key, self.index = speaker, key, index
         self.window, self.threshold, self.maximum = window, threshold, maximum
         self.train, self.kinds = train, kinds
         self.forwards = self.tokens = 0
@@ -80,6 +82,25 @@ class Gauge(ABC):
     @abstractmethod
     def at(self, rows: Sequence[Sequence[int]], positions: Sequence[int] | None = None) -> Float[np.ndarray, " rows"]:
         """The activation at one position of each row, by default its last; rows are at most a window long."""
+
+    def both(
+        self, rows: Sequence[Sequence[int]]
+    ) -> tuple[list[Float[np.ndarray, " tokens"]], list[Float[np.ndarray, " tokens"]]]:
+        """Activations and pre-activations on every token of each row, at most a window long; where there are no
+        pre-activations the activations stand for them.
+        """
+        values = self.values(rows, cut=False)
+        return values, values
+
+    @property
+    def has_pre_activations(self) -> bool:
+        """Whether there are pre-activations."""
+        return False
+
+    @property
+    def words(self) -> list[str]:
+        """The text of every token id that can be read."""
+        return self.speaker.vocabulary
 
     def prompt(self, text: str | Prompt) -> Prompt:
         """The text, tokenized if it is not yet.
@@ -160,8 +181,8 @@ class SourceGauge(Gauge):
         kinds: Kinds | None = None,
     ) -> None:
         """`source` has the feature at `index`; the others as of `Gauge`."""
-        super().__init__(speaker, key, window=window, threshold=threshold, maximum=maximum, train=train, kinds=kinds)
-        self.source, self.index = source, index
+        super().__init__(speaker, key, index, window=window, threshold=threshold, maximum=maximum, train=train, kinds=kinds)
+        self.source = source
 
     def values(self, rows: Sequence[Sequence[int]], cut: bool = True) -> list[Float[np.ndarray, " tokens"]]:
         """The activation on every token of each row; without `cut`, rows are read whole."""

@@ -50,9 +50,8 @@ class Probe(Gauge):
             kinds: finds spans of one kind in them.
         """
         key = f"{dictionary.facts.name}/{index}"
-        super().__init__(subject, key, window=window, threshold=threshold, maximum=maximum, train=train, kinds=kinds)
-        self.subject, self.dictionary, self.index = subject, dictionary, index
-        self.prepend_bos = prepend_bos
+        super().__init__(subject, key, index, window=window, threshold=threshold, maximum=maximum, train=train, kinds=kinds)
+        self.subject, self.dictionary, self.prepend_bos = subject, dictionary, prepend_bos
 
     @classmethod
     def of(cls, bench: Workbench, feature: str | int | FeatureKey) -> Probe:
@@ -79,6 +78,16 @@ class Probe(Gauge):
     def bos(self) -> int | None:
         """Id of the token before every window, None where there is none."""
         return self.subject.bos_id if self.prepend_bos else None
+
+    @property
+    def has_pre_activations(self) -> bool:
+        """Whether the dictionary has pre-activations."""
+        return hasattr(self.dictionary, "pre_activations")
+
+    @property
+    def words(self) -> list[str]:
+        """The text of every token id that the model has."""
+        return self.subject.vocabulary[: int(self.subject.text_config.vocab_size)]
 
     # Reading
 
@@ -127,7 +136,7 @@ class Probe(Gauge):
             batch = padded([rows[i] for i in which], self.bos)
             x, ids = self._capture(batch), batch.ids.reshape(-1)
             value = pre = self._column(x, ids, batch.flat)
-            if hasattr(self.dictionary, "pre_activations"):
+            if self.has_pre_activations:
                 with torch.inference_mode():
                     pre = self._pre(x[torch.from_numpy(batch.flat).to(x.device)]).float().cpu().numpy()
                 out = excluded(ids[batch.flat], self.dictionary)

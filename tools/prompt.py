@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +26,10 @@ class Speaker(Protocol):
 
     def tokenize(self, text: str) -> Tokens:
         """Tokens of a text, no special tokens added."""
+        ...
+
+    def tokenize_many(self, texts: Sequence[str]) -> Iterator[Tokens]:
+        """Tokens of each text."""
         ...
 
     def tokenize_inside(self, text: str) -> list[int]:

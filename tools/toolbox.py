@@ -36,7 +36,7 @@ DECLARED: tuple[tuple[Callable[..., ToolResult], str], ...] = (
     (minimal_context, "source"),
     (attribute_tokens, "source"),
     (contrast, "source"),
-    (search_inputs, "subject"),
+    (search_inputs, "source"),
     (match_pattern, "store"),
     (ablate, "subject"),
     (steer, "subject"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -38,6 +38,10 @@ class WordSpeaker:
         ends = np.array([b for _, b in spans], np.int32)
         starts = np.array([a for a, _ in spans], np.int32)
         return Tokens(np.array([WORDS.index(word) for word in words], np.int32), starts, ends)
+
+    def tokenize_many(self, texts: Sequence[str]) -> Iterator[Tokens]:
+        """The words of each."""
+        return map(self.tokenize, texts)
 
     def tokenize_inside(self, text: str) -> list[int]:
         """The same."""

@@ -34,6 +34,7 @@ CALLS: dict[str, list[dict[str, Any]]] = {
     "neighbours": [{}, {"by": "coactivation"}],
     "minimal_context": [{"text": "the park robin sang"}, {"text": "the park robin sang", "others": "delete"}],
     "attribute_tokens": [{"text": "the park robin sang"}, {"text": "the robin sang", "position": 1, "method": "delete"}],
+    "search_inputs": [{"effort": 60, "length": 3, "n": 2}],
     "logit_effects": [{}],
     "search_labels": [{"words": "park"}],
     "query_store": [{"sql": "SELECT * FROM activation WHERE feature = 2 ORDER BY value DESC, context, position LIMIT 5"}],
@@ -118,6 +119,7 @@ def test_a_schema_follows_from_hints_and_docstring() -> None:
     [
         ("nothing", {}, 'There is no tool "nothing"; the tools are top_examples, feature_stats, activate'),
         ("attribute_tokens", {"text": "the robin", "method": "gradient"}, "no model here whose forward pass"),
+        ("search_inputs", {"fluency": 0.1}, "There is no model here, which gradients and fluency need"),
         ("ablate", {}, "ablate cannot be used here: it needs a model, and there is none."),
         ("minimal_context", {"text": "the park"}, "sae/2 does not fire on this text"),
         ("query_store", {"sql": "SELECT nothing FROM feature"}, "The query is wrong: Binder Error"),

@@ -12,9 +12,10 @@ import torch
 
 from dragoman.store.errors import ToolError
 from dragoman.tools.subject import Subject
-from dragoman.tools.toolbox import Desk, Toolbox
+from dragoman.tools.toolbox import Desk, Toolbox, registry
 from dragoman.tools.workbench import Workbench
 from tests.support.benches import make_bench
+from tests.tools.test_toolbox_leaks import HOSTILE
 from tests.tools.test_toolbox_reading import alone
 
 TEXT = "the cat sat on the mat and a dog ran"
@@ -182,3 +183,22 @@ def test_wrong_experiments_say_so(box: Toolbox) -> None:
         with pytest.raises(ToolError) as raised:
             box.call(name, arguments)
         assert says in str(raised.value)
+
+
+def test_hostile_arguments_of_tools_that_need_a_model(box: Toolbox) -> None:
+    calls: dict[str, dict[str, Any]] = {
+        "ablate": {"texts": ["the cat"]},
+        "steer": {"prompts": ["the cat"]},
+        "generate_steered": {"prompts": ["the cat"], "strengths": [1], "tokens": 2},
+        "logit_effects": {},
+    }
+    tried = failed = 0
+    for name, arguments in calls.items():
+        for argument in (*registry()[name].spec.schema["properties"], "split"):
+            for value in HOSTILE:
+                tried += 1
+                try:
+                    box.call(name, {**arguments, argument: value})
+                except ToolError:
+                    failed += 1
+    assert tried > 250 and failed > 0.7 * tried

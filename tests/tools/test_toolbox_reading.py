@@ -238,6 +238,10 @@ def test_a_planted_program_needs_no_model(synthetic_store: Store) -> None:
     edits = [{"kind": "substitute", "find": " robin", "text": " tea"}, {"kind": "shift", "times": 3, "text": " and"}]
     data = box.call("edit_and_compare", {"text": "the park robin sang", "edits": edits}).data
     assert [(v["after"], v["fires_after"]) for v in data["variants"]] == [(0.0, False), (pytest.approx(1.5), True)]
+    found = box.call("search_inputs", {"length": 6, "effort": 400, "n": 1})
+    assert found.data["texts"][0]["value"] == pytest.approx(1.5) and found.data["texts"][0]["text"].endswith(" robin")
+    kept = box.call("minimal_context", {"text": "the park robin sang", "others": "delete"}).data
+    assert kept["kept"] == [2] and kept["kept_value"] == 1.0 and kept["proven"]
     rows = box.call("contrast", {"a": ["the robin"], "b": ["the park"]}).data["rows"]
     assert [row["feature"] for row in rows] == ["sae/2"]
 

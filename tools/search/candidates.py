@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dragoman.store.errors import UserError
+from dragoman.tools.gauge import Gauge
 from dragoman.tools.probe import Probe
 
 Ids = tuple[int, ...]
@@ -32,42 +33,48 @@ class Candidate(NamedTuple):
 class Pool:
     """Runs token sequences and remembers them; one feature's search."""
 
-    def __init__(self, probe: Probe, length: int, fluency: float = 0.0, likelihood: Likelihood | None = None) -> None:
+    def __init__(self, gauge: Gauge, length: int, fluency: float = 0.0, likelihood: Likelihood | None = None) -> None:
         """
         Args:
-            probe: the feature.
+            gauge: the feature; where fluency counts, a probe.
             length: most tokens of a candidate.
             fluency: what a nat of unlikelihood a token costs, in train maxima of the feature.
             likelihood: gives the mean log-probability of each row's tokens; needed where fluency counts.
         """
-        self.probe, self.length, self.fluency = probe, length, fluency
+        self.gauge, self.length, self.fluency = gauge, length, fluency
         self.likelihood = likelihood
         self.seen: dict[Ids, Candidate] = {}
-        special = probe.subject.special_ids()
-        words = probe.subject.vocabulary[: int(probe.subject.text_config.vocab_size)]
-        self.allowed = np.array([i for i, w in enumerate(words) if w and "\ufffd" not in w and i not in special], np.int64)
+        special = gauge.speaker.special_ids()
+        self.allowed = np.array([i for i, w in enumerate(gauge.words) if w and "\ufffd" not in w and i not in special], np.int64)
         if not len(self.allowed):
             raise UserError("The tokenizer has no token that stands for a text of its own, so there is nothing to search in.")
 
+    @property
+    def probe(self) -> Probe:
+        """The feature with its model. Raises `UserError` where there is none."""
+        if not isinstance(self.gauge, Probe):
+            raise UserError("There is no model here, which gradients and fluency need: search by evolution, without fluency.")
+        return self.gauge
+
     def possible(self, rows: Sequence[Sequence[int]]) -> list[Ids]:
         """The rows as the tokenizer cuts their text, at most `length` tokens, each once, without those run before."""
-        backend = self.probe.subject.tokenizer.backend_tokenizer
-        texts = backend.decode_batch([[int(i) for i in row] for row in rows], skip_special_tokens=False)
-        special = self.probe.subject.special_ids()
+        speaker = self.gauge.speaker
+        texts = [speaker.decode([int(i) for i in row]) for row in rows]
+        special = speaker.special_ids()
         found: dict[Ids, None] = {}
-        for encoding in backend.encode_batch(texts, add_special_tokens=False):
-            ids = tuple(encoding.ids[-self.length :])
+        for tokens in speaker.tokenize_many(texts):
+            ids = tuple(tokens.ids[-self.length :].tolist())
             if ids and ids not in self.seen and not special.intersection(ids):
                 found.setdefault(ids)
         return list(found)
 
     def run(self, rows: Sequence[Ids]) -> list[Candidate]:
         """Judge rows, in shared batches; each is cut after the token at which the feature is strongest."""
-        values, pres = self.probe.both(rows)
+        values, pres = self.gauge.both(rows)
         places = [int((v if v.max() > 0 else p).argmax()) for v, p in zip(values, pres, strict=True)]
         cut = [ids[: at + 1] for ids, at in zip(rows, places, strict=True)]
         likelihood = self.likelihood(self.probe, cut) if self.likelihood and self.fluency else np.zeros(len(rows))
-        cost = self.fluency * (self.probe.maximum or 1.0)
+        cost = self.fluency * (self.gauge.maximum or 1.0)
         judged = []
         for n, at in enumerate(places):
             value = float(values[n][at])

@@ -14,10 +14,10 @@ _STRONG = 64
 
 def fragments(pool: Pool, generator: np.random.Generator, n: int) -> list[Ids]:
     """n fragments of train windows: some end where the feature is strongest, the others anywhere."""
-    view = pool.probe.train
+    view = pool.gauge.train
     assert view is not None
     tokens = view.tokens
-    where, values = view.activations(view.id(pool.probe.key))
+    where, values = view.activations(view.id(pool.gauge.key))
     ends = where[np.argsort(-values, kind="stable")[:_STRONG]]
     ends = np.concatenate([ends[: n // 2], generator.integers(0, len(tokens.ids), n - min(len(ends), n // 2))])
     rows = []

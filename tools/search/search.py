@@ -16,6 +16,7 @@ import numpy as np
 from dragoman.store import display
 from dragoman.store.errors import UserError
 from dragoman.tools.activate import Strip
+from dragoman.tools.gauge import Gauge
 from dragoman.tools.minimal import minimal_set
 from dragoman.tools.probe import Probe
 from dragoman.tools.prompt import Prompt
@@ -118,7 +119,7 @@ class SearchResult:
 
 
 def search_inputs(
-    probe: Probe,
+    gauge: Gauge,
     method: Method = "both",
     from_nothing: bool = False,
     length: int = 12,
@@ -130,7 +131,7 @@ def search_inputs(
     """Search for the texts that fire a feature hardest.
 
     Args:
-        probe: the feature.
+        gauge: the feature; for gradients and fluency, a probe.
         method: `evolution` (mutation and crossover), `gradient` (substitutions that the gradient favours), or `both`.
         from_nothing: begin with random tokens and never look at the corpus; otherwise begin with fragments of the train split.
         length: most tokens of a text.
@@ -145,35 +146,39 @@ def search_inputs(
     """
     if method not in get_args(Method):
         raise UserError(f"There is no method {method!r}: write {', '.join(get_args(Method))}.")
-    longest = min(probe.window, probe.subject.max_positions - int(probe.prepend_bos))
+    longest = gauge.window
+    if isinstance(gauge, Probe):
+        longest = min(longest, gauge.subject.max_positions - int(gauge.prepend_bos))
     if not 1 <= length <= longest:
         raise UserError(f"A text of {length} tokens cannot be searched for: the store's windows allow 1 to {longest}.")
     if not 0 <= fluency < 100:
         raise UserError(f"Fluency is a price of 0 or more, for example 0.1, not {fluency}.")
     if budget < 1 or n < 1:
         raise UserError("A search needs a budget of at least 1 forward and returns at least 1 text.")
-    if not from_nothing and probe.train is None:
+    if not from_nothing and gauge.train is None:
         raise UserError("There is no corpus to take fragments from: open a store, or search from nothing.")
-    search = _Search(probe, method, from_nothing, length, budget, seed, fluency)
+    search = _Search(gauge, method, from_nothing, length, budget, seed, fluency)
     search.run()
     return search.result(n)
 
 
 class _Search:
     def __init__(
-        self, probe: Probe, method: Method, from_nothing: bool, length: int, budget: int, seed: int, fluency: float
+        self, gauge: Gauge, method: Method, from_nothing: bool, length: int, budget: int, seed: int, fluency: float
     ) -> None:
-        self.probe, self.method, self.from_nothing, self.seed = probe, method, from_nothing, seed
-        self.pool = Pool(probe, length, fluency, log_probability)
-        self.generator = np.random.default_rng([seed, probe.index])
-        self.first, self.budget = probe.forwards, budget
+        self.gauge, self.method, self.from_nothing, self.seed = gauge, method, from_nothing, seed
+        self.pool = Pool(gauge, length, fluency, log_probability)
+        if fluency or method != "evolution":
+            _ = self.pool.probe
+        self.generator = np.random.default_rng([seed, gauge.index])
+        self.first, self.budget = gauge.forwards, budget
         self.starts = 0
         self.kept: list[Candidate] = []
         self.history: list[Round] = []
 
     @property
     def spent(self) -> int:
-        return self.probe.forwards - self.first
+        return self.gauge.forwards - self.first
 
     def run(self) -> None:
         while self.spent < self.budget:
@@ -191,19 +196,19 @@ class _Search:
         """What was found."""
         found = tuple(self._found(candidate) for candidate in self._different(n))
         core = None
-        if found and self.probe.fires(found[0].value):
-            prompt = Prompt.from_ids(self.probe.subject, found[0].ids)
-            core = minimal_set(self.probe, prompt, len(prompt) - 1, above=max(self.probe.threshold, found[0].value / 2)).text
+        if found and self.gauge.fires(found[0].value):
+            prompt = Prompt.from_ids(self.gauge.speaker, found[0].ids)
+            core = minimal_set(self.gauge, prompt, len(prompt) - 1, above=max(self.gauge.threshold, found[0].value / 2)).text
         return SearchResult(
-            feature=self.probe.key,
+            feature=self.gauge.key,
             method=self._said(),
             seed=self.seed,
             forwards=self.spent,
             starts=self.starts,
             found=found,
             core=core,
-            threshold=self.probe.threshold,
-            maximum=self.probe.maximum,
+            threshold=self.gauge.threshold,
+            maximum=self.gauge.maximum,
             history=tuple(self.history),
         )
 
@@ -238,7 +243,7 @@ class _Search:
         self.kept = best([*self.kept, *judged], 4 * POPULATION)
         if top is None or self.kept[0] > top:
             now = self.kept[0]
-            self.history.append(Round(self.spent, now.value, now.pre, Prompt.from_ids(self.probe.subject, now.ids).text))
+            self.history.append(Round(self.spent, now.value, now.pre, Prompt.from_ids(self.gauge.speaker, now.ids).text))
         return judged
 
     def _different(self, n: int) -> list[Candidate]:
@@ -252,8 +257,8 @@ class _Search:
         return (first + rest)[:n]
 
     def _found(self, candidate: Candidate) -> Found:
-        prompt = Prompt.from_ids(self.probe.subject, candidate.ids)
-        (values,) = self.probe.values([candidate.ids])
-        strip = Strip(self.probe.key, prompt.strings, tuple(values.tolist()), self.probe.threshold, self.probe.maximum)
-        known = hasattr(self.probe.dictionary, "pre_activations")
+        prompt = Prompt.from_ids(self.gauge.speaker, candidate.ids)
+        (values,) = self.gauge.values([candidate.ids])
+        strip = Strip(self.gauge.key, prompt.strings, tuple(values.tolist()), self.gauge.threshold, self.gauge.maximum)
+        known = self.gauge.has_pre_activations
         return Found(candidate.ids, strip, candidate.value, candidate.pre if known else None)

@@ -148,7 +148,8 @@ def search_inputs(
         length: Most tokens of a text.
         effort: Sequences to run; a gradient counts as three.
         from_nothing: Begin with random tokens; otherwise with fragments of the train corpus.
-        fluency: What unlikely text costs. 0: the strongest text, however odd; 0.1: one that the model could have read.
+        fluency: What unlikely text costs. 0: the strongest text, however odd; 0.1: one that the model could have read (it needs
+            a model).
         n: Texts to show.
         feature: The feature as DICT/INDEX; by default the one under study.
 
@@ -157,13 +158,12 @@ def search_inputs(
     """
     number_of, desk = study.id(feature), study.desk
     with desk.lock:
-        probe = desk.probe(number_of)
-        before = probe.tokens
-        gradients = hasattr(probe.dictionary, "pre_activations")
+        gauge = desk.gauge(number_of)
+        before = gauge.tokens
         seed = seed_of(study.seed, number_of, "search_inputs") % 2**31
-        method: Literal["both", "evolution"] = "both" if gradients else "evolution"
-        found = search(probe, method, from_nothing, min(length, desk.window), effort, seed, n, fluency)
-        forwarded = probe.tokens - before
+        method: Literal["both", "evolution"] = "both" if gauge.has_pre_activations else "evolution"
+        found = search(gauge, method, from_nothing, min(length, desk.window), effort, seed, n, fluency)
+        forwarded = gauge.tokens - before
     head = (
         f"{found.feature} (fires above {short(found.threshold)}, train maximum {short(found.maximum)}): the best of "
         f"{found.forwards:,} sequences ({found.method})."

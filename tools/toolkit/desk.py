@@ -34,8 +34,10 @@ from dragoman.tools.workbench import Workbench
 
 TRIGGERS = 12
 """Tokens on which a feature fires most often; near misses hold one of them."""
-KEPT = 256
-"""Features whose train activations are kept."""
+KEPT = 32
+"""Features whose train activations are at hand as arrays of their own."""
+READ = 256
+"""Features that can be read on new texts without being set up again."""
 Query = Callable[[str, Callable[[], Sequence[Label]]], QueryResult]
 """Runs a SELECT over train rows."""
 
@@ -115,7 +117,7 @@ class Desk:
         """Held while the model runs, and while tables are made."""
         train.hold()
         self._rows = lru_cache(KEPT)(lambda feature: Rows(*train.activations(feature)))
-        self._gauge = lru_cache(KEPT)(self._new_gauge)
+        self._gauge = lru_cache(READ)(self._new_gauge)
 
     @classmethod
     def of(cls, bench: Workbench) -> Desk:

@@ -130,7 +130,7 @@ def neighbours(
     found = related(desk.train, number_of, by, n, None if known else desk.machine.dictionary(name))  # type: ignore[union-attr]
     items, rows = [], []
     for near in found.found:
-        top = desk.stats(desk.train.id(near.feature)).top_tokens[:6]
+        top = desk.train.top_tokens(desk.train.id(near.feature))[:6]
         counts = "" if near.both is None else f", both on {near.both:,}, it alone on {near.alone:,}"
         items.append(f"{near.feature}: {short(near.value)}{counts}; strongest on {_tokens(top)}")
         rows.append(

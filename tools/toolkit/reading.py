@@ -145,7 +145,7 @@ def _read(n: int, prompt: Prompt, values: list[float], threshold: float, maximum
 
 
 def _difference(desk: Desk, row: Difference) -> str:
-    top = desk.stats(desk.train.id(row.feature)).top_tokens[:5]
+    top = desk.train.top_tokens(desk.train.id(row.feature))[:5]
     strongest = " ".join(token(text) for text, _ in top) or "none"
     shares = f"fires on {row.fires_a:.0%} of A, {row.fires_b:.0%} of B"
     return f"{row.feature}: {shares}; mean peak {short(row.peak_a)} against {short(row.peak_b)}; strongest on {strongest}"

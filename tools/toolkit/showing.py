@@ -72,8 +72,11 @@ def strip(
     for at in range(first, end):
         fires = values[at] > threshold
         body = _escaped(strings[at], fires)
-        clear = fires and not pieces[-1].endswith("[") if pieces else True
-        boundary = "" if body.startswith(" ") or (clear and (pieces or not first)) else "·"
+        if not pieces:
+            marked = first == 0 or body.startswith(" ") or fires
+        else:
+            marked = not pieces[-1].endswith("[") if fires else body.startswith(" ")
+        boundary = "" if marked else "·"
         pieces.append(boundary + (f"[[{body}]]{level(values[at], maximum)}" if fires else body))
     before, after = "…" if first > 0 else "", "·…" if end < len(strings) else ""
     return f"<text>{before}{fenced(''.join(pieces))}{after}</text>"
