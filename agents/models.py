@@ -50,9 +50,10 @@ def chat_named(
     spec, price, count, read_timeout, environment: as `evals.gateway.models.model_named` takes them.
     max_tokens, temperature, seed: of every call, unless it says otherwise.
 
-    Raises UserError for a name that names nothing, for `induction`, and where a key is missing.
+    Raises UserError for a name that names nothing, for `induction`, and where a key is missing, unless the gateway replays a run.
     """
     if is_induction(spec):
         raise UserError(f"induction is no language model and cannot be talked to: write one of {FORMS}.")
-    model = model_named(spec, price=price, count=count, read_timeout=read_timeout, environment=environment)
+    replays = gateway.recorded is not None
+    model = model_named(spec, price=price, count=count, read_timeout=read_timeout, environment=environment, offline=replays)
     return GatewayChat(gateway=gateway, model=model, max_tokens=max_tokens, temperature=temperature, seed=seed)

@@ -13,7 +13,7 @@ from dragoman.store.errors import UserError
 
 from .caching import marks
 from .calls import Message, Request
-from .keys import HOSTED, is_loopback, key_for
+from .keys import HOSTED, NO_KEY, is_loopback, key_for
 from .prices import FREE, Price, factor, list_price
 from .servers import Listed, Server, Timeouts
 
@@ -65,9 +65,9 @@ class Model:
         price: Price | None,
         count: Callable[[str], int] | None,
         timeouts: Timeouts,
-        environment: Mapping[str, str],
+        keys: Mapping[str, str],
     ) -> None:
-        """Use `model_named`. model: its name on the server; None reads it from there."""
+        """Use `model_named`. model: its name on the server; None reads it from there. keys: of each of the `urls`."""
         self.spec, self.kind, self.urls = spec, kind, urls
         self.price = price
         """None where it is not known; one's own servers cost nothing."""
@@ -75,12 +75,12 @@ class Model:
         """What it can be asked for."""
         self.context: int | None = None
         """Tokens of prompt and reply together; None where the server does not say, or was not asked yet."""
-        self.secrets = tuple({key_for(kind, url, environment) for url in urls})
+        self.secrets = tuple(set(keys.values()))
         """Keys, which nobody may see."""
         self._served = model
         self._count = count
         self._timeouts = timeouts
-        self._keys = {url: key_for(kind, url, environment) for url in urls}
+        self._keys = keys
 
     def __repr__(self) -> str:
         return f"Model({self.spec!r})"
@@ -205,6 +205,7 @@ def model_named(
     connect_timeout: float = 10.0,
     read_timeout: float = 300.0,
     environment: Mapping[str, str] | None = None,
+    offline: bool = False,
 ) -> Model:
     """The model of this name; nothing is sent yet.
 
@@ -212,6 +213,7 @@ def model_named(
         compatible), `anthropic:MODEL` or `anthropic:URL#MODEL`.
     price: instead of the list price. count: the model's tokenizer, as a function from a text to its number of tokens.
     connect_timeout, read_timeout: seconds. environment: where keys are read from instead of `os.environ`.
+    offline: nothing will be sent, because a recorded run is replayed, and no key is needed.
 
     Raises UserError for anything else, and where a key is needed and missing.
     """
@@ -239,7 +241,7 @@ def model_named(
         price=price,
         count=count,
         timeouts=Timeouts(connect_timeout, read_timeout),
-        environment=os.environ if environment is None else environment,
+        keys={url: NO_KEY if offline else key_for(kind, url, os.environ if environment is None else environment) for url in urls},
     )
 
 

@@ -17,7 +17,7 @@ from dragoman.agents.models import GatewayChat, Structured, Unreadable, chat_nam
 from dragoman.agents.schemas import in_words, schema_of
 from dragoman.agents.structured import NotReadable, json_object
 from dragoman.evals.gateway.budget import Budget
-from dragoman.evals.gateway.calls import Message, Refused, Tool
+from dragoman.evals.gateway.calls import Message, NotRecorded, Refused, Tool
 from dragoman.evals.gateway.gateway import Gateway
 from dragoman.evals.gateway.prices import Price
 from dragoman.store.errors import UserError
@@ -209,6 +209,8 @@ def test_a_recorded_run_needs_no_server(tmp_path: Path) -> None:
         server.die()
         again = guess(tmp_path, f"vllm:{server.url}", run="second", recorded="first")
         assert (again.value, again.tokens, again.cost) == (first.value, first.tokens, first.cost) and again.hit
+    with pytest.raises(NotRecorded, match=r"by openai:gpt-4o: replay it"):  # and no key
+        guess(tmp_path, "openai:gpt-4o", run="third", recorded="first")
 
 
 @pytest.mark.parametrize("kind", KINDS)
