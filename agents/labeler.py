@@ -78,6 +78,7 @@ class Labeler:
         content = {
             "shown": [{"tool": piece.tool, "arguments": dict(piece.arguments)} for piece in case.shown],
             "contexts": sorted(case.examples),
+            "read": sum(len(piece.data.get("examples", ())) for piece in case.shown),
         }
         return Command(goto="propose", update={"steps": self.office.step(state, "gather", content)})
 

@@ -24,6 +24,7 @@ from . import (
     judge,
     judge_compare,
     label,
+    ladder,
     logits,
     match,
     neighbours,
@@ -56,6 +57,7 @@ app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("harvest")(harvest.harvest)
 app.command("label")(label.label)
+app.command("ladder")(ladder.ladder)
 app.command("score")(score.score)
 app.command("show")(show.show)
 app.command("report")(report.report)

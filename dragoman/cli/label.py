@@ -168,11 +168,11 @@ def _settings(rung: str, without: str | None, tools: str | None, tests: int, rou
 
     if rung not in get_args(Rung):
         raise UserError(f"There is no rung {rung!r}: choose one of {', '.join(get_args(Rung))}.")
-    off = _names(without)
+    off = names_of(without)
     for name in off:
         if name != "ladder" and name not in Parts.model_fields:
             raise UserError(f"There is no part {name!r} to switch off: they are {', '.join((*Parts.model_fields, 'ladder'))}.")
-    only = _names(tools)
+    only = names_of(tools)
     for name in only:
         if name not in registry():
             raise UserError(f"There is no tool {name!r}: the tools are {', '.join(registry())}.")
@@ -182,5 +182,6 @@ def _settings(rung: str, without: str | None, tools: str | None, tests: int, rou
     )
 
 
-def _names(text: str | None) -> tuple[str, ...]:
+def names_of(text: str | None) -> tuple[str, ...]:
+    """Names that stand in a list with commas."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
