@@ -204,6 +204,8 @@ class SplitReader:
         """Features that fire where a feature fires: columns other, tokens and contexts (of this split) on which both fire,
         firing and firing_contexts (train tokens and contexts on which the other one fires).
         """
+        if self._held is not None:
+            return self._held_together(self._held, feature)
         return self._database.columns(
             "WITH mine AS (SELECT context, position FROM activation WHERE feature = $f AND split = $s AND value > $t), "
             "others AS (SELECT a.feature, a.context, a.position FROM activation a JOIN feature USING (feature) "
@@ -215,6 +217,20 @@ class SplitReader:
             "GROUP BY o.feature ORDER BY o.feature",
             {"f": feature, "s": self._code, "t": threshold},
         )
+
+    def _held_together(self, held: HeldActivations, feature: int) -> dict[str, np.ndarray]:
+        """The same from memory."""
+        table = self._firing
+        tokens, contexts = held.together(feature, np.asarray(table["threshold"], np.float32), self.index)
+        contexts[feature] = 0
+        other = np.flatnonzero(contexts)
+        found = {"other": other, "tokens": tokens[other], "contexts": contexts[other]}
+        return found | {name: table[name][other] for name in ("firing", "firing_contexts")}
+
+    @cached_property
+    def _firing(self) -> dict[str, np.ndarray]:
+        """Threshold and train counts of all features."""
+        return self._database.columns("SELECT threshold, firing, firing_contexts FROM feature ORDER BY feature")
 
     def top(self, feature: int, n: int) -> list[tuple[int, int, float]]:
         """The n largest activations of a feature: context, position, value."""
