@@ -242,6 +242,8 @@ def test_a_planted_program_needs_no_model(synthetic_store: Store) -> None:
     assert found.data["texts"][0]["value"] == pytest.approx(1.5) and found.data["texts"][0]["text"].endswith(" robin")
     kept = box.call("minimal_context", {"text": "the park robin sang", "others": "delete"}).data
     assert kept["kept"] == [2] and kept["kept_value"] == 1.0 and kept["proven"]
+    long = box.call("activate", {"texts": ["the park robin sang " * 5]})
+    assert "in windows of 16 tokens" in long.text and long.data["texts"][0]["values"][18] == 1.2
     rows = box.call("contrast", {"a": ["the robin"], "b": ["the park"]}).data["rows"]
     assert [row["feature"] for row in rows] == ["sae/2"]
 

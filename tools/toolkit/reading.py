@@ -50,6 +50,8 @@ def activate(study: Study, texts: Texts, feature: Address | None = None) -> Tool
         f"{key} fires above {short(gauge.threshold)} and its train maximum is {short(gauge.maximum)} (10 on the scale of marks). "
         f"It fires on {sum(bool(gauge.fires(v.max())) for v in values)} of {len(values)} texts."
     )
+    if any(len(prompt) > gauge.window for prompt in prompts):
+        head += f" Longer texts are read in windows of {gauge.window} tokens that do not see each other, as the store's were."
     items = [
         _read(n, prompt, v.tolist(), gauge.threshold, gauge.maximum)
         for n, (prompt, v) in enumerate(zip(prompts, values, strict=True))
