@@ -61,6 +61,8 @@ class Office:
     def _gather(self, toolbox: Toolbox) -> tuple[Shown, ...]:
         wanted: list[tuple[str, Mapping[str, Any]]] = [("feature_stats", {})]
         wanted += [("top_examples", {"stratum": stratum, "n": n}) for stratum, n in self.settings.evidence.items() if n]
+        if self.settings.parts.facets:
+            wanted.insert(1, ("example_groups", {}))
         if self.settings.parts.output:
             wanted.append(("logit_effects", {}))
         allowed = {spec.name for spec in toolbox.specs}

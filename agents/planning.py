@@ -124,9 +124,12 @@ def call_of(case: Case, test: Test) -> Call:
         return Call("activate", {"texts": [test.text]})
     if test.kind == "edit":
         return _edit(case, test)
-    if not test.text.strip() or not test.focus.strip():
+    if not test.text.strip() or not test.focus:
         raise Unfit("it needs a prompt (text) and the word that is looked at (focus)")
-    return Call(test.kind, {"prompts": [test.text], "tokens": [test.focus]})
+    word = test.focus if test.focus[:1].isspace() or test.text[-1:].isspace() else f" {test.focus}"
+    if test.kind == "steer":
+        return Call("steer", {"prompts": [test.text], "watch": [word]})
+    return Call("ablate", {"texts": [test.text], "watch": [word], "at": "last"})
 
 
 def _edit(case: Case, test: Test) -> Call:
@@ -160,7 +163,7 @@ def _edit(case: Case, test: Test) -> Call:
 
 def _position(text: str, begins: np.ndarray, ends: np.ndarray, values: np.ndarray, focus: str) -> int | None:
     """The token to look at: of those that touch the word the strongest; None where no word is named or it is not there."""
-    word = focus.strip()
+    word = core(focus)
     touched = [
         int(n)
         for at in range(len(text))
@@ -168,6 +171,11 @@ def _position(text: str, begins: np.ndarray, ends: np.ndarray, values: np.ndarra
         for n in np.flatnonzero((ends > at) & (begins < at + len(word)))
     ]
     return max(touched, key=lambda n: (values[n], n)) if touched else None
+
+
+def core(word: str) -> str:
+    """A word as it is looked for: without spaces around it, unless it is nothing but white space."""
+    return word.strip() or word
 
 
 def _allowed(case: Case, tool: str) -> None:

@@ -57,7 +57,7 @@ def described(experiment: Experiment) -> str:
     elif experiment.kind == "write":
         what = f"write: {_quoted(arguments['texts'][0])}"
     else:
-        what = f"{experiment.kind}: {_quoted(arguments['prompts'][0])}"
+        what = f"{experiment.kind}: {_quoted((arguments.get('prompts') or arguments['texts'])[0])}"
     looked = f", looking at {_quoted(experiment.focus)}" if experiment.focus else ""
     return what + looked
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from math import log
 from typing import Any
 
 from dragoman.store.errors import ToolError
 from dragoman.store.findings import Experiment, Prediction
 
 from .office import Office
+from .planning import core
 from .verdicts import Judged, Moved, Seen, judge
 
+LEAST = 1e-9
+"""Probabilities below count as this one."""
 KEPT = 4000
 """Characters of a result's text that are kept for looks."""
 
@@ -49,8 +53,14 @@ def read(experiment: Experiment, data: Mapping[str, Any]) -> Seen | Moved:
         if after is None:
             raise ToolError("the token that is looked at is gone after the edit")
         return Seen(float(after), float(data["threshold"]), float(data["before"]))
-    found = data["prompts"][0]["tokens"][0]
-    return Moved(float(found["change"]), float(found["random"]))
+    (found,) = data["watched"]
+    control = data.get("control", {}).get("watched")
+    return Moved(_nats(found), _nats(control[0]) if control else 0.0)
+
+
+def _nats(watched: Mapping[str, Any]) -> float:
+    """Change of a token's log-probability."""
+    return log(max(float(watched["after"]), LEAST)) - log(max(float(watched["before"]), LEAST))
 
 
 def at_word(tokens: Sequence[str], values: Sequence[float], word: str) -> float:
@@ -58,7 +68,7 @@ def at_word(tokens: Sequence[str], values: Sequence[float], word: str) -> float:
 
     Raises ToolError where the word does not stand in the text.
     """
-    word = word.strip()
+    word = core(word)
     if not word:
         return float(max(values, default=0.0))
     text, best, found = "".join(tokens), 0.0, False

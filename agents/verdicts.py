@@ -6,8 +6,8 @@ Bands are fixed here, before anything is run:
   between the two nothing is decided.
 - stronger and weaker compare with the text before the edit: a quarter more or less (`RATIO`); unchanged within a tenth
   (`SAME`); between the two nothing is decided, nor where the text did not fire before.
-- promotes and suppresses: the log-probability of the word rises or falls by at least `NATS`, and at least twice as far as
-  under a random direction of the same norm; unchanged: by less than half of that.
+- promotes and suppresses: the log-probability of the word rises or falls by at least `NATS` and, when the feature is steered, at
+  least twice as far as under a random direction of the same norm; unchanged: by less than half of that.
 
 A hypothesis is refuted when predictions that failed are at least two and more than a third of those decided; supported when at
 least three held and at most one in six failed; otherwise nothing is said.
@@ -42,7 +42,7 @@ class Moved(NamedTuple):
     change: float
     """Of its log-probability, in nats."""
     random: float
-    """The same under a random direction of the same norm."""
+    """The same under a random direction of the same norm; 0 where the feature is ablated."""
 
 
 class Judged(NamedTuple):
@@ -93,7 +93,7 @@ def _compared(outcome: Outcome, seen: Seen) -> Judged:
 
 
 def _moved(outcome: Outcome, seen: Moved) -> Judged:
-    said = f"{seen.change:+.2f} nats, {seen.random:+.2f} under a random direction"
+    said = f"{seen.change:+.2f} nats" + (f", {seen.random:+.2f} under a random direction" if seen.random else "")
     needed = max(NATS, 2 * abs(seen.random))
     if abs(seen.change) >= needed:
         came: Outcome = "promotes" if seen.change > 0 else "suppresses"

@@ -20,6 +20,7 @@ from .toolkit.desk import Desk
 from .toolkit.editing import edit_and_compare
 from .toolkit.effects import ablate, generate_steered, logit_effects, steer
 from .toolkit.evidence import feature_stats, neighbours, top_examples
+from .toolkit.groups import example_groups
 from .toolkit.library import query_store, record_note, search_labels
 from .toolkit.reading import activate, contrast
 from .toolkit.rules import match_pattern
@@ -31,6 +32,7 @@ __all__ = ["LEGEND", "Desk", "ToolResult", "ToolSpec", "Toolbox", "registry"]
 DECLARED: tuple[tuple[Callable[..., ToolResult], str], ...] = (
     (top_examples, "store"),
     (feature_stats, "store"),
+    (example_groups, "store"),
     (activate, "source"),
     (edit_and_compare, "source"),
     (minimal_context, "source"),

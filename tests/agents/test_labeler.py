@@ -176,6 +176,40 @@ def test_refused_tests_and_wrong_calls_stand_in_the_trail(organism: Path) -> Non
     assert any("call it for example with" in prompt for prompt in model.prompts)  # said to the model
 
 
+def steered(prompt: str, word: str, **predictions: str) -> dict[str, Any]:
+    """A test that steers."""
+    return {**written(prompt, word, **predictions), "kind": "steer"}
+
+
+PROMPTS = ("She was in the garden. The", "What is the capital of Brevia", "Today Mary and Tom went to the")
+
+
+@pytest.mark.parametrize(
+    ("said", "word", "published"),
+    [
+        pytest.param("promotes", "\n", "It ends the line.", id="true"),
+        pytest.param("suppresses", "\n", None, id="false"),
+        pytest.param("promotes", "no such token", None, id="cannot be run"),
+    ],
+)
+def test_an_output_claim_is_tested_on_its_own_side(organism: Path, said: str, word: str, published: str | None) -> None:
+    """After a question mark the organism ends the line; only a claim that experiments support is published."""
+    tests = [steered(prompt, word, H2=said, H1="fires") for prompt in PROMPTS]
+    model = Scripted(
+        propose=lambda p: proposal(RIGHT, output="It ends the line."), design=lambda p: {"tests": tests, "looks": []}
+    )
+    outcome = labeled(organism, model, Settings(rounds=1))
+    with Store.open(organism) as store:
+        (label,) = store.ledger.labels(run=outcome.run.id)
+        trails = Trails(store.ledger.path)
+        predictions = trails.predictions(outcome.run.id, FEATURE)
+        trails.close()
+    assert label.output_claim == published and label.pattern == TRUE
+    assert {one.outcome for one in predictions} == {said}  # what a claim about the input says of steering is not asked
+    verdict = "inconclusive" if word != "\n" else "held" if published else "failed"
+    assert [one.verdict for one in predictions] == [verdict] * 3
+
+
 def test_a_feature_that_has_spent_its_budget_ends_with_the_best_it_has(organism: Path) -> None:
     model = Scripted(propose=lambda p: proposal(RIGHT))
     outcome = labeled(organism, model, each=Budget(tokens=30_000))

@@ -20,6 +20,7 @@ from dragoman.tools.toolkit.study import Study
 from tests.support.words import planted_desk
 
 CALLS: dict[str, list[dict[str, Any]]] = {
+    "example_groups": [{"most": 3}, {"feature": "sae/23"}],
     "top_examples": [{}, {"stratum": "near_miss", "n": 4}, {"stratum": "random_active", "skip": 3, "whole": True}],
     "feature_stats": [{}, {"feature": "sae/23"}],
     "activate": [{"texts": ["the park sang", "Mary gave John tea"]}],
@@ -117,7 +118,7 @@ def test_a_schema_follows_from_hints_and_docstring() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "says"),
     [
-        ("nothing", {}, 'There is no tool "nothing"; the tools are top_examples, feature_stats, activate'),
+        ("nothing", {}, 'There is no tool "nothing"; the tools are top_examples, feature_stats, example_groups, activate'),
         ("attribute_tokens", {"text": "the robin", "method": "gradient"}, "no model here whose forward pass"),
         ("search_inputs", {"fluency": 0.1}, "There is no model here, which gradients and fluency need"),
         ("ablate", {}, "ablate cannot be used here: it needs a model, and there is none."),

@@ -32,6 +32,7 @@ def ablate(
     texts: Prompts | None = None,
     to: Literal["zero", "mean"] = "zero",
     watch: Watch | None = None,
+    at: Literal["all", "last"] = "all",
     feature: Address | None = None,
 ) -> ToolResult:
     """Take the feature away while the model reads, and see what becomes of its predictions of the next token.
@@ -40,6 +41,7 @@ def ablate(
         texts: Texts to measure on; by default the stored train contexts in which the feature is strongest.
         to: What the feature is set to: zero, or its mean over all train tokens.
         watch: Tokens whose probability to report, each a single token; mind leading spaces.
+        at: Whether predictions are read after all tokens, or only after the last one of each text.
         feature: The feature as DICT/INDEX; by default the one under study.
 
     Example:
@@ -54,7 +56,7 @@ def ablate(
         rows = [list(p.ids) for p in prompts_of(desk, texts)] if texts else [list(e.context.ids) for e in stored]
         level = baseline(desk.train, [number_of], to, desk.name)
         edit = interventions.ablate(machine.dictionary(key.dictionary), [key.index], level, ALL)
-        found = measure(machine.subject, [edit], rows, chosen=watch or (), bos=machine.prepend_bos, top=TOP)
+        found = measure(machine.subject, [edit], rows, chosen=watch or (), at=at, bos=machine.prepend_bos, top=TOP)
     head = f"{key} set to {to}: {_summary(found)}"
     worst = sorted(found.per_token, key=lambda e: -e.kl)[:4]
     items = [*_shifts(found)]
@@ -95,7 +97,7 @@ def steer(
         settings: dict[str, Any] = {"at": "last", "bos": machine.prepend_bos, "top": TOP}
         found = measure(machine.subject, [edit], rows, chosen=watch or (), **settings)
         control = random_direction(edit, seed_of(study.seed, number_of, "steer") % 2**31)
-        random = measure(machine.subject, [control], rows, **settings)
+        random = measure(machine.subject, [control], rows, chosen=watch or (), **settings)
     head = f"{key} with {strength:g} times its train maximum added: {_summary(found)}"
     items = [
         *_shifts(found),
