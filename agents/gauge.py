@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from dragoman.evals.exams import Examiner
 from dragoman.evals.judge.reader import Reader, Step
@@ -12,36 +12,15 @@ from dragoman.evals.scorers.sample import Sizes
 from dragoman.evals.validation import Validator
 from dragoman.store.errors import ToolError
 from dragoman.store.features import Store
-from dragoman.store.findings import Hypothesis
+from dragoman.store.findings import Gauged, Hypothesis
 from dragoman.tools.patterns import parse
+
+__all__ = ["MARGIN", "Gauge", "Gauged", "JudgeGauge", "PatternGauge"]
 
 SIZES = Sizes(positives=12, negatives=12, top=4, quarter=1, silent=4)
 """Validation contexts that a judge is asked about for each hypothesis."""
 MARGIN = 0.05
 """A label that does as well on a neighbour, up to this, says too little."""
-
-
-class Gauged(NamedTuple):
-    """A figure on validation."""
-
-    figure: str
-    """What was measured: `pattern.r` or `detection.auroc`."""
-    value: float | None
-    """The figure; None where it is unscored."""
-    n: int
-    """Contexts behind it."""
-    low: float | None = None
-    """Lower end of the 95 % interval, where one is computed."""
-    high: float | None = None
-    """Upper end."""
-    unscored: str | None = None
-    """Why there is none."""
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return f"unscored: {self.unscored}"
-        interval = "" if self.low is None else f" [{self.low:.2f}, {self.high:.2f}]"
-        return f"{self.figure} {self.value:.3f}{interval}, n {self.n}"
 
 
 class Gauge(Protocol):

@@ -76,8 +76,14 @@ class Labeler:
         """Evidence from train."""
         case = await self.office.case(state["feature"])
         content = {
-            "shown": [{"tool": piece.tool, "arguments": dict(piece.arguments)} for piece in case.shown],
-            "contexts": sorted(case.examples),
+            "shown": [
+                {
+                    "tool": piece.tool,
+                    "arguments": dict(piece.arguments),
+                    "contexts": [int(example["context"]) for example in piece.data.get("examples", ())],
+                }
+                for piece in case.shown
+            ],
             "read": sum(len(piece.data.get("examples", ())) for piece in case.shown),
         }
         return Command(goto="propose", update={"steps": self.office.step(state, "gather", content)})

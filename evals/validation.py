@@ -48,7 +48,8 @@ class Validator:
             strength = predicted[said].astype(np.float64)
             centre = strength.sum() / size
             spread = (strength @ strength / size - centre**2) * variance
-            r = float((strength @ real[said] / size - centre * mean) / spread**0.5) if spread > 0 else 0.0
+            constant = len(said) == size and bool((strength == strength[:1]).all())  # rounding would make it more than 0
+            r = float((strength @ real[said] / size - centre * mean) / spread**0.5) if spread > 0 and not constant else 0.0
             return Fit(r, contexts.accuracy(np.unique(self.text.row[said])))
 
         return validate

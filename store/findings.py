@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -63,6 +63,29 @@ class Hypothesis(Record):
     def identity(run: str, feature: int, round: int, ordinal: int, side: Side, content: Mapping[str, Any]) -> str:
         """Its id."""
         return row_id("hypothesis", run, feature, round, ordinal, side, dict(content))
+
+
+class Gauged(NamedTuple):
+    """A figure on validation."""
+
+    figure: str
+    """What was measured: `pattern.r` or `detection.auroc`."""
+    value: float | None
+    """The figure; None where it is unscored."""
+    n: int
+    """Contexts behind it."""
+    low: float | None = None
+    """Lower end of the 95 % interval, where one is computed."""
+    high: float | None = None
+    """Upper end."""
+    unscored: str | None = None
+    """Why there is none."""
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"unscored: {self.unscored}"
+        interval = "" if self.low is None else f" [{self.low:.2f}, {self.high:.2f}]"
+        return f"{self.figure} {self.value:.3f}{interval}, n {self.n}"
 
 
 class Experiment(Record):

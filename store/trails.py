@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .database import open_ledger
 from .disk import disk_errors
@@ -21,6 +21,23 @@ from .findings import Event, Experiment, Hypothesis, Prediction, Status, TrailSt
 from .hashing import row_id
 from .ledger import clean
 from .records import Facet
+
+
+class Spent(NamedTuple):
+    """What the calls of one step cost."""
+
+    feature: int
+    """Global id of the feature; -1 for calls that belong to none."""
+    step: str
+    """Where they stand, for example labeler/design/1."""
+    calls: int
+    """How many."""
+    hits: int
+    """Those of them that were answered from another run; counted at their original price."""
+    tokens: int
+    """Tokens of prompts and replies."""
+    dollars: float | None
+    """US dollars; None where a price is not known."""
 
 
 class Trails:
@@ -170,6 +187,34 @@ class Trails:
         """What happened to a run."""
         rows = self._rows("SELECT run, ordinal, kind, feature, content FROM event WHERE run = ? ORDER BY ordinal", run)
         return [Event(**{**row, "content": json.loads(row["content"])}) for row in rows]
+
+    def features(self, run: str) -> list[int]:
+        """Features on which a run left a trail, ascending."""
+        return [row["feature"] for row in self._rows("SELECT DISTINCT feature FROM step WHERE run = ? ORDER BY feature", run)]
+
+    def runs(self, feature: int) -> list[str]:
+        """Runs that left a trail on a feature, the oldest first."""
+        rows = self._rows("SELECT run FROM step WHERE feature = ? GROUP BY run ORDER BY min(rowid)", feature)
+        return [row["run"] for row in rows]
+
+    def spending(self, run: str, feature: int | None = None) -> list[Spent]:
+        """What calls to models cost in a run, by feature and step, in the order of the calls; of one feature if asked."""
+        rows = self._rows(
+            "SELECT feature, step, count(*) AS calls, sum(hit) AS hits, sum(tokens) AS tokens, "
+            "CASE WHEN count(cost) = count(*) THEN sum(cost) END AS dollars FROM model_call "
+            "WHERE run = ? AND feature = coalesce(?, feature) AND status NOT IN ('feature_spent', 'stopped') "
+            "GROUP BY feature, step ORDER BY min(rowid)",
+            run,
+            feature,
+        )
+        return [Spent(**row) for row in rows]
+
+    def work(self, run: str) -> dict[int, tuple[int, int]]:
+        """Tokens that a run's experiments ran through the subject, and contexts they read, by feature."""
+        rows = self._rows(
+            "SELECT feature, sum(forwarded) AS f, sum(read) AS r FROM experiment WHERE run = ? GROUP BY feature", run
+        )
+        return {row["feature"]: (row["f"], row["r"]) for row in rows}
 
     def _select(self, table: str, run: str, feature: int) -> list[dict[str, Any]]:
         return self._rows(f"SELECT * FROM {table} WHERE run = ? AND feature = ? ORDER BY ordinal, rowid", run, feature)

@@ -27,18 +27,30 @@ def show(
         str, typer.Argument(metavar="FEATURE", help="DICT/INDEX, or INDEX where there is one dictionary.", show_default=False)
     ],
     examples: Annotated[int, typer.Option(help="Examples of each kind.", min=0, max=100)] = 4,
-    run: Annotated[str | None, typer.Option(help="Scoring run. [default: the latest]", show_default=False)] = None,
+    trail: Annotated[
+        bool, typer.Option("--trail", help="Instead: every step that an agent took on the way to the label, and what it cost.")
+    ] = False,
+    evidence: Annotated[bool, typer.Option("--evidence", help="With --trail: print the examples that it was shown.")] = False,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Scoring run; with --trail the labeling run. [default: the latest]", show_default=False),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show one feature: its statistics, highlighted examples, logit effects, neighbours, label, scores and controls.
 
     Tokens are coloured by activation, firing tokens are bold, and an underline is what the label predicts.
 
+    With --trail: the evidence, the hypotheses, what each of them said of every experiment before it was run, what came out, the
+    verdicts, the choice, and the costs of every step.
+
     [bold]Examples[/bold]
 
         dragoman show S 88
 
         dragoman show S sae/88 --examples 10 --json
+
+        dragoman show S 88 --trail --evidence
     """
     from dragoman.evals.report.material import gather
     from dragoman.store.features import Store as Opened
@@ -47,6 +59,11 @@ def show(
 
     with Opened.open(store) as opened:
         number = opened.id(feature)
+        if trail:
+            from .trail import show_trail
+
+            show_trail(opened, number, run, evidence, json)
+            return
         material = gather(opened, run, [number])
         known = opened.feature(number)
         if json:
@@ -60,15 +77,17 @@ def page(store: Opened, feature: Feature, material: Material, examples: int, out
     """The parts of the page, from top to bottom."""
     from rich.text import Text
 
+    from dragoman.evals.report.highlight import readable
+
     stats = feature.stats
     label = material.labels.get(feature.id)
     parts: list[RenderableType] = [
-        Text(f"{feature.key}", style="bold") + Text(f"  {label.name if label else 'no label'}", style="bold cyan")
+        Text(f"{feature.key}", style="bold") + Text(f"  {readable(label.name) if label else 'no label'}", style="bold cyan")
     ]
     if label:
-        parts.append(Text(label.description))
+        parts.append(Text(readable(label.description)))
         if label.pattern:
-            parts.append(Text(f"pattern  {label.pattern}", style="dim"))
+            parts.append(Text(f"pattern  {readable(label.pattern)}", style="dim"))
     kinds = [stats.liveness, *(["dense"] if stats.dense else []), *(["sampled"] if stats.sampled else [])]
     parts.append(
         Text(
@@ -96,6 +115,8 @@ def _lists(store: Opened, feature: Feature, material: Material) -> list[Renderab
     """Top tokens, logit effects and related features, a line each."""
     from rich.text import Text
 
+    from dragoman.evals.report.highlight import readable
+
     names = {label.feature: label.name for label in store.ledger.labels()}
     lines = []
     for title, tokens in (
@@ -109,7 +130,7 @@ def _lists(store: Opened, feature: Feature, material: Material) -> list[Renderab
         if related:
             found = [(other.key, names.get(store.id(other.key), ""), other.value) for other in related[:5]]
             lines.append((title, "  ".join(f"{key} {name} ({value:.2f})" for key, name, value in found)))
-    return [Text(f"{title:<11}", style="dim") + Text(text) for title, text in lines]
+    return [Text(f"{title:<11}", style="dim") + Text(readable(text)) for title, text in lines]
 
 
 def _scores(scores: Sequence[Any]) -> RenderableType:
@@ -140,31 +161,41 @@ def _examples(store: Opened, feature: Feature, material: Material, number: int) 
         guesses = predictions(store, split, found, label, judge)
         if found:
             parts += ["", Text(title, style="bold")]
-        parts += [excerpted(e, feature.stats.max, None if guesses is None else guesses[at]) for at, e in enumerate(found)]
+        parts += [
+            Text("  ") + excerpted(e, feature.stats.max, None if guesses is None else guesses[at]) for at, e in enumerate(found)
+        ]
     return parts
 
 
 def excerpted(example: Example, largest: float, predicted: Sequence[float] | None) -> Text:
     """One example on one line: background by activation, bold where it fires, underlined where the label predicts it."""
+    line = highlighted(example.context.strings, example.values, largest, example.threshold, predicted)
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
+
+
+def highlighted(
+    strings: Sequence[str], values: Sequence[float], largest: float, threshold: float, predicted: Sequence[float] | None
+) -> Text:
+    """Tokens around the strongest one, coloured."""
     from rich.style import Style
     from rich.text import Text
 
     from dragoman.evals.report.highlight import excerpt, readable
 
-    start, end = excerpt(example.context.strings, example.values, predicted)
-    line = Text("  … " if start else "  ", no_wrap=True, overflow="ellipsis")
+    start, end = excerpt(strings, values, predicted)
+    line = Text("… " if start else "")
     for at in range(start, end):
-        share = min(1.0, example.values[at] / largest) if largest else 0.0
+        share = min(1.0, values[at] / largest) if largest else 0.0
         style = Style(
             color="black" if share > 0.35 else None,
             bgcolor=f"rgb({255},{int(225 - 130 * share)},{int(170 - 150 * share)})" if share > 0.35 else None,
-            bold=example.values[at] > example.threshold or None,
-            dim=None,
+            bold=values[at] > threshold or None,
             underline=bool(predicted and predicted[at] > 0) or None,
         )
         if 0 < share <= 0.35:
             style += Style(color="yellow")
-        line.append(readable(example.context.strings[at]), style)
+        line.append(readable(strings[at]), style)
     return line
 
 
