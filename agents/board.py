@@ -73,6 +73,8 @@ class Board:
     """Round of experiments that is being thought about."""
     looks: tuple[Shown, ...] = ()
     """What tools said that were called for more evidence; errors too."""
+    matches: Mapping[str, Shown] = field(default_factory=dict)
+    """How the rules of living hypotheses do on train, with some of their mistakes, by hypothesis."""
 
     def called(self, name: str) -> Hypothesis | None:
         """The living hypothesis of this name, H1 or h1."""

@@ -170,7 +170,7 @@ class Labeler:
         confidence, unable = state.get("confidence", 0), None
         if settings.parts.refinement:
             try:
-                revision = await office.researcher.revise(case, office.board(state))
+                revision = await office.researcher.revise(case, await office.matched(case, office.board(state)))
             except Unable as error:
                 unable = str(error)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dragoman.store.errors import ToolError
@@ -18,6 +18,11 @@ from .gauge import Gauge
 from .researcher import Researcher
 from .settings import Settings
 from .state import LabelState, gauged
+
+MATCHED = 3
+"""Living hypotheses whose rules are matched on train before a revision."""
+MISTAKES = 4
+"""Missed tokens, and falsely predicted ones, shown of each."""
 
 
 @dataclass
@@ -86,6 +91,19 @@ class Office:
             round=state.get("round", 0),
             looks=tuple(_looked(one) for one in experiments if one.kind == "look"),
         )
+
+    async def matched(self, case: Case, board: Board) -> Board:
+        """The board with what the rules of its best living hypotheses get right and wrong on train."""
+        allowed = {spec.name for spec in case.toolbox.specs}
+        if not self.settings.parts.matching or "match_pattern" not in allowed:
+            return board
+        rules = [one for one in board.alive if one.pattern is not None]
+        rules.sort(key=lambda one: -(board.figures[one.id].value or 0.0) if one.id in board.figures else 0.0)
+        matches = {}
+        for one in rules[:MATCHED]:
+            arguments = {"pattern": one.pattern, "mistakes": MISTAKES}
+            matches[one.id] = await asyncio.to_thread(use, case.toolbox, "match_pattern", arguments)
+        return replace(board, matches=matches)
 
     def step(self, state: LabelState, node: Node, content: Mapping[str, Any]) -> int:
         """Write a step of the trail; returns the number of steps there are then."""

@@ -87,6 +87,7 @@ def _board(board: Board) -> dict[str, object]:
         dropped=tuple(map(_fenced, board.dropped)),
         figures=board.figures,
         looks=board.looks,
+        matches=board.matches,
     )
     statuses = {one.id: status(board.verdicts_of(one)) for one in board.alive}
     return {"board": plain, "statuses": statuses, "results": results}

@@ -26,6 +26,8 @@ class Parts(BaseModel):
     """Hypotheses are changed after results; without it they are only dropped."""
     targeted: bool = True
     """Tests are chosen where hypotheses differ; without it texts of the corpus are drawn at random."""
+    matching: bool = True
+    """Before a revision, rules are matched on train exactly, with some of their mistakes."""
     facets: bool = True
     """Evidence is clustered and facets are asked for."""
     output: bool = True

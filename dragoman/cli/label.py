@@ -31,7 +31,8 @@ def label(
     without: Annotated[
         str | None,
         typer.Option(
-            help="Parts to switch off: experiments, several, refinement, targeted, facets, output, ladder.", show_default=False
+            help="Parts to switch off: experiments, several, refinement, targeted, matching, facets, output, ladder.",
+            show_default=False,
         ),
     ] = None,
     tools: Annotated[str | None, typer.Option(help="The only tools to be used, by name.", show_default=False)] = None,

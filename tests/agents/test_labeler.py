@@ -14,7 +14,7 @@ from dragoman.agents.settings import Parts, Settings
 from dragoman.evals.gateway.budget import Budget
 from dragoman.store.features import Store
 from dragoman.store.trails import Trails
-from tests.agents.scripted import Scripted, claim, proposal, revision, written
+from tests.agents.scripted import Scripted, claim, proposal, revision, step_of, written
 from tests.evals.gateway.server import Said, ScriptedServer
 
 TRUE = 'moderately: "?"'
@@ -238,6 +238,16 @@ def test_parts_are_switched_off(organism: Path, settings: Settings, asked: dict[
     model = Scripted(propose=lambda p: proposal(*([RIGHT, WRONG] if "Give 4" in p else [RIGHT])))
     assert found(organism, labeled(organism, model, settings))[0] == "question marks"
     assert model.asked == asked
+
+
+@pytest.mark.parametrize("matching", [True, False])
+def test_a_revision_knows_what_rules_get_wrong_on_train(organism: Path, matching: bool) -> None:
+    model = Scripted(propose=lambda p: proposal(RIGHT, WRONG))
+    labeled(organism, model, Settings(rounds=1, parts=Parts(matching=matching)))
+    (revise,) = [prompt for prompt in model.prompts if step_of(prompt) == "revise"]
+    assert revise.count('<evidence from="match_pattern">') == (2 if matching else 0)
+    assert ("precision" in revise) == matching
+    assert not any("match_pattern" in prompt.split("Design at most")[0] for prompt in model.prompts if prompt != revise)
 
 
 def test_corpus_text_that_gives_orders_stays_behind_its_fence(organism: Path) -> None:
