@@ -44,7 +44,7 @@ async def planned(office: Office, case: Case, board: Board, round: int) -> tuple
         design = await office.researcher.design(case, board, settings.tests)
     else:
         design = Design(tests=drawn(case, board, settings.tests))
-    first = max((one.ordinal for one in office.trails.experiments(office.run, case.feature)), default=0) + 1
+    first = max((one.ordinal for one in office.trails.experiments(office.run, case.feature) if one.round < round), default=0) + 1
     known = {row_id(one.tool, dict(one.arguments), one.focus) for one in board.experiments}
     experiments: list[Experiment] = []
     said: list[Mapping[str, Outcome]] = []

@@ -23,3 +23,10 @@ async def threads(folder: Path) -> AsyncIterator[AsyncSqliteSaver]:
         await saver.conn.execute("PRAGMA synchronous = NORMAL")
         await saver.conn.execute("PRAGMA busy_timeout = 60000")
         yield saver
+
+
+async def left_open(saver: AsyncSqliteSaver, run: str) -> set[int]:
+    """Features of a run that have a thread: their work was interrupted."""
+    query = "SELECT DISTINCT thread_id FROM checkpoints WHERE thread_id > ? AND thread_id < ?"
+    async with saver.conn.execute(query, (f"{run}:", f"{run};")) as cursor:
+        return {int(name.rpartition(":")[2]) for (name,) in await cursor.fetchall()}

@@ -168,6 +168,10 @@ class TrailStep(Record):
     """What was done; JSON values."""
 
 
+EventKind = Literal["started", "admitted", "budget", "stopped", "paused", "resumed"]
+"""What can happen to a run."""
+
+
 class Event(Record):
     """Something that a run's outcome depends on, besides the models' replies."""
 
@@ -175,7 +179,7 @@ class Event(Record):
     """The run."""
     ordinal: int
     """Order in the run."""
-    kind: Literal["admitted", "budget", "paused", "resumed"]
+    kind: EventKind
     """What happened."""
     feature: int = -1
     """Global id of the feature; -1 where it concerns none."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from .database import open_ledger
 from .disk import disk_errors
-from .findings import Event, Experiment, Hypothesis, Prediction, Status, TrailStep
+from .findings import Event, EventKind, Experiment, Hypothesis, Prediction, Status, TrailStep
 from .hashing import row_id
 from .ledger import clean
 from .records import Facet
@@ -48,6 +48,8 @@ class Trails:
         self._folder = ledger.parent
         self._lock = threading.RLock()
         self._connection = open_ledger(ledger)
+        self._events: dict[str, int] = {}
+        """Events of a run so far."""
 
     def close(self) -> None:
         """Close the file."""
@@ -123,14 +125,16 @@ class Trails:
         with self._transaction("writing a note") as connection:
             _insert(connection, "note", [row])
 
-    def add_events(self, events: Sequence[Event]) -> None:
-        """Append events."""
-        rows = [
-            {"id": row_id("event", one.run, one.ordinal), **_columns(one, "content"), "content": _json(one.content)}
-            for one in events
-        ]
-        with self._transaction("writing events") as connection:
-            _insert(connection, "event", rows)
+    def happened(self, run: str, kind: EventKind, feature: int = -1, content: Mapping[str, Any] | None = None) -> None:
+        """Append an event to those of a run."""
+        with self._transaction("writing an event") as connection:
+            if run not in self._events:  # a run has one writer
+                (self._events[run],) = connection.execute("SELECT count(*) FROM event WHERE run = ?", (run,)).fetchone()
+            ordinal = self._events[run]
+            one = Event(run=run, ordinal=ordinal, kind=kind, feature=feature, content=content or {})
+            row = {"id": row_id("event", run, ordinal), **_columns(one, "content"), "content": _json(one.content)}
+            _insert(connection, "event", [row])
+        self._events[run] += 1
 
     # Reading
 

@@ -1,6 +1,6 @@
 """What a user sees when something goes wrong: one sentence on stderr and an exit code, never a traceback.
 
-2: bad input (UserError) or a full disk. 130: Ctrl-C. 1: a mistake of ours, with the traceback in a log file.
+2: bad input (UserError) or a full disk. 130: Ctrl-C (143: SIGTERM). 1: a mistake of ours, with the traceback in a log file.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         from dragoman.store.disk import is_full_disk
-        from dragoman.store.errors import ToolError, UserError
+        from dragoman.store.errors import Stopped, ToolError, UserError
 
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stopped:
             say("Stopped. What is done is kept: run the same command to go on.")
-            sys.exit(130)
+            sys.exit(stopped.code if isinstance(stopped, Stopped) else 130)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has left; nothing to say
             sys.exit(0)

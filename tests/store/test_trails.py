@@ -52,17 +52,17 @@ def trails(tmp_path: Path) -> Iterator[Trails]:
 
 def test_all_is_read_back_as_it_was_written(trails: Trails) -> None:
     step = TrailStep(run="r", feature=7, ordinal=0, node="gather", content={"contexts": [1, 2]})
-    event = Event(run="r", ordinal=0, kind="admitted", feature=7, content={"rung": "one-shot"})
+    events = [Event(run="r", ordinal=n, kind="admitted", feature=7, content={"rung": "one-shot"}) for n in range(2)]
     for _ in range(2):  # again changes nothing
         trails.propose([HYPOTHESIS])
         trails.plan([EXPERIMENT], [PREDICTION])
         trails.add_step(step)
         trails.add_note("r", 7, "seen twice")
-        trails.add_events([event])
+        trails.happened("r", "admitted", 7, {"rung": "one-shot"})
     (read,) = trails.hypotheses("r", 7)
     assert read == HYPOTHESIS
     assert trails.experiments("r", 7) == [EXPERIMENT] and trails.predictions("r", 7) == [PREDICTION]
-    assert trails.steps("r", 7) == [step] and trails.notes("r", 7) == ["seen twice"] and trails.events("r") == [event]
+    assert trails.steps("r", 7) == [step] and trails.notes("r", 7) == ["seen twice"] and trails.events("r") == events
     assert trails.hypotheses("r", 8) == [] and trails.experiments("other", 7) == []
 
 
