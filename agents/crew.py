@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph.state import CompiledStateGraph
 
 from dragoman.evals.progress import Progress
@@ -24,7 +23,7 @@ from dragoman.store.findings import EventKind
 
 from .heartbeat import EVERY, Heartbeat, figure_of
 from .office import Office
-from .threads import left_open
+from .threads import Checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +49,10 @@ class Crew:
         spent: Callable[[], tuple[int, float]],
     ) -> None:
         """graph: compiled with the store's checkpoints. spent: tokens and dollars so far."""
-        assert isinstance(graph.checkpointer, AsyncSqliteSaver)
+        assert isinstance(graph.checkpointer, Checkpoints)
         self.store, self.office, self.graph, self.concurrency, self.spent = store, office, graph, concurrency, spent
         self.run = office.run
-        self.saver: AsyncSqliteSaver = graph.checkpointer
+        self.saver: Checkpoints = graph.checkpointer
         self.going = asyncio.Event()
         self.going.set()
         self.stopped_by: int | None = None
@@ -92,7 +91,7 @@ class Crew:
         """Features with an outcome; those whose last step was not finished are not done."""
         failed = {feature for feature, _, _ in self.store.ledger.failures(self.run)}
         done = self.store.ledger.labeled_features(self.run) | failed
-        for feature in await left_open(self.saver, self.run) & done:
+        for feature in self.saver.left_open(self.run) & done:
             state = await self.graph.aget_state(self._thread(feature))
             if set(state.next) <= {"record"}:
                 done.discard(feature)
@@ -145,7 +144,8 @@ class Crew:
             return known.values.get("label")
         given: Any = {"feature": feature} if known.created_at is None else None
         state: dict[str, Any] = {}
-        async with aclosing(self.graph.astream(given, thread, stream_mode="values", durability="sync")) as steps:
+        stream = self.graph.astream(given, thread, stream_mode="values", durability="sync")
+        async with aclosing(cast(AsyncGenerator[dict[str, Any]], stream)) as steps:
             async for state in steps:
                 if self.stopped_by is not None and "label" not in state:
                     self.office.leave(feature)

@@ -17,8 +17,8 @@ from tests.agents.answering import ROOT, answering
 from tests.agents.ledgers import left_by, outcomes, rows, spent
 from tests.support.soak import FULL, record, table
 
-FEATURES, KILLS = (100, 50) if FULL else (12, 4)
-BUDGET = 40_000_000 if FULL else 6_000_000
+FEATURES, KILLS = (100, 50) if FULL else (8, 3)
+BUDGET = 40_000_000 if FULL else 5_000_000
 CALLS = "SELECT count(*) FROM model_call WHERE status = 'settled'"
 
 

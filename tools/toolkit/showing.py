@@ -7,6 +7,7 @@ seen is escaped, so that a text stands on one line and cannot pose as anything b
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from dragoman.store.display import visible
 from dragoman.store.fence import fenced, line
@@ -107,6 +108,7 @@ def fitting(head: str, items: Sequence[str], what: str, most: int = MOST) -> tup
     return "\n".join(lines), len(items)
 
 
+@lru_cache(1 << 16)
 def _escaped(string: str, fires: bool) -> str:
     """A token's text, everything in it visible and nothing that could be taken for a mark."""
     if not string:
