@@ -10,6 +10,8 @@ from dragoman.store.findings import Outcome
 
 NAME_WORDS = 8
 """Words of a label's name at most."""
+DANGLING = frozenset({"a", "an", "the", "of", "in", "on", "at", "to", "for", "from", "by", "with", "and", "or", "after"})
+"""Words at which a name is not cut off."""
 LONGEST = 700
 """Characters of a description at most."""
 TEXT = 2000
@@ -27,10 +29,11 @@ def _said(text: str) -> str:
 
 
 def _named(text: str) -> str:
-    said = _said(text)
-    if len(said.split()) > NAME_WORDS:
-        raise ValueError(f"must have at most {NAME_WORDS} words, not {len(said.split())}")
-    return said
+    """A name; a longer one is cut, because asking again for it costs a whole call."""
+    words = _said(text).split()
+    while len(words) > NAME_WORDS or (len(words) > 1 and len(words) < len(text.split()) and words[-1].lower() in DANGLING):
+        words.pop()
+    return " ".join(words).rstrip(",;:")
 
 
 def _run(text: str) -> str:
@@ -98,11 +101,11 @@ class Test(Answer):
     kind: Literal["write", "edit", "steer", "ablate"]
     """write: a new text; edit: an example with one span replaced; steer or ablate: the feature strengthened or removed."""
     text: Text = ""
-    """write: the text to run. steer, ablate: the prompt to continue. Empty for edit."""
+    """write: the text to run. steer, ablate: the prompt to continue. edit: a text of your own, instead of an example."""
     example: int | None = None
-    """edit: the number of the example that is changed."""
+    """edit: the context number of the example that is changed, instead of a text."""
     find: Text = ""
-    """edit: the exact span that is replaced, as it stands in the example."""
+    """edit: the exact span that is replaced, as it stands in the text, without marks and token boundaries."""
     put: Text = ""
     """edit: what stands there instead; empty deletes it."""
     focus: Text = ""

@@ -133,7 +133,16 @@ def call_of(case: Case, test: Test) -> Call:
 
 
 def _edit(case: Case, test: Test) -> Call:
-    """The edit of an example, widened to whole tokens."""
+    """The edit of an example, or of a text of the model's own, widened to whole tokens."""
+    if not test.find:
+        raise Unfit("it does not say which span is replaced (find)")
+    if test.example is None:
+        if test.text.count(test.find) != 1:
+            raise Unfit(f"{test.find!r} stands {test.text.count(test.find)} times in the text, not once")
+        pair = [test.text, test.text.replace(test.find, test.put)]
+        if any(core(test.focus) not in text for text in pair):
+            raise Unfit(f"the word {test.focus!r} does not stand in the text before and after the edit")
+        return Call("activate", {"texts": pair})
     shown = [example for piece in case.shown for example in piece.data.get("examples", ())]
     example = next((one for one in shown if one["context"] == test.example), None)
     if example is None:
@@ -144,7 +153,7 @@ def _edit(case: Case, test: Test) -> Call:
     ends = np.cumsum([len(token) for token in tokens])
     begins = ends - [len(token) for token in tokens]
     place = _position(text, begins, ends, np.asarray(values), test.focus)
-    found = [at for at in range(len(text)) if text.startswith(test.find, at)] if test.find else []
+    found = [at for at in range(len(text)) if text.startswith(test.find, at)]
     if not found:
         raise Unfit(f"{test.find!r} does not stand in example {test.example}")
     before = [at for at in found if place is None or at < ends[place]]

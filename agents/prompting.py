@@ -50,7 +50,9 @@ def revise(case: Case, board: Board, chance: float) -> Chat:
 def described(experiment: Experiment) -> str:
     """An experiment as one line: what is run, and where one looks."""
     arguments = experiment.arguments
-    if experiment.kind == "edit":
+    if experiment.kind == "edit" and experiment.tool == "activate":
+        what = f"edit: {_quoted(arguments['texts'][0])} becomes {_quoted(arguments['texts'][1])}"
+    elif experiment.kind == "edit":
         edit = arguments["edits"][0]
         tokens = f"tokens {edit['start']} to {edit['stop'] - 1}"
         what = f"edit: in example {arguments['context']}, {tokens} become {_quoted(edit.get('text', ''))}"

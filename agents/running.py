@@ -48,6 +48,9 @@ def read(experiment: Experiment, data: Mapping[str, Any]) -> Seen | Moved:
     if experiment.kind == "write":
         found = data["texts"][0]
         return Seen(at_word(found["tokens"], found["values"], experiment.focus), float(data["threshold"]))
+    if experiment.tool == "activate":  # a text of the author's own, before and after
+        before, after = (at_word(one["tokens"], one["values"], experiment.focus) for one in data["texts"])
+        return Seen(after, float(data["threshold"]), before)
     if experiment.kind == "edit":
         after = data["variants"][0]["after"]
         if after is None:
@@ -86,8 +89,8 @@ def at_word(tokens: Sequence[str], values: Sequence[float], word: str) -> float:
 def summary(experiment: Experiment, data: Mapping[str, Any], seen: Seen | Moved) -> dict[str, Any]:
     """What is kept of a result: the figures behind the verdict, and the tokens with their activations."""
     kept: dict[str, Any] = {key: value for key, value in seen._asdict().items() if value is not None}
-    if experiment.kind == "write":
-        kept |= {"tokens": data["texts"][0]["tokens"], "values": data["texts"][0]["values"]}
+    if experiment.tool == "activate":
+        kept |= {"tokens": data["texts"][-1]["tokens"], "values": data["texts"][-1]["values"]}
     elif experiment.kind == "edit":
         variant = data["variants"][0]
         kept |= {"edits": variant["edits"], "tokens": variant["tokens"], "values": variant["values"]}

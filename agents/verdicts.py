@@ -23,6 +23,8 @@ from dragoman.store.findings import Outcome, Prediction, Status, Verdict
 RATIO = 1.25
 SAME = 1.1
 NATS = 0.2
+FIRING = 2
+"""The threshold on the scale of the evidence: 0.2 of the train maximum, which is 10."""
 
 
 class Seen(NamedTuple):
@@ -68,19 +70,24 @@ def judge(outcome: Outcome, seen: Seen | Moved) -> Judged:
 
 
 def _fired(outcome: Outcome, seen: Seen) -> Judged:
-    said = f"{seen.value:.3g}, and it fires above {seen.threshold:.3g}"
     if seen.value > seen.threshold:
-        return Judged("held" if outcome == "fires" else "failed", f"fires: {said}")
+        return Judged("held" if outcome == "fires" else "failed", f"fires: {level(seen.value, seen.threshold)}")
     if seen.value > 0:
-        return Judged("inconclusive", f"weak: {said}")
+        said = f"weak: {level(seen.value, seen.threshold)} does not reach {FIRING}, from which it fires, and is not silent"
+        return Judged("inconclusive", said)
     return Judged("held" if outcome == "silent" else "failed", "silent: 0")
+
+
+def level(value: float, threshold: float) -> str:
+    """An activation on the scale of the evidence, on which the train maximum is 10 and the threshold `FIRING`."""
+    return f"{FIRING * value / threshold:.2g}" if threshold > 0 else f"{value:.3g}"
 
 
 def _compared(outcome: Outcome, seen: Seen) -> Judged:
     if seen.before is None or seen.before <= seen.threshold:
         return Judged("inconclusive", "the text did not fire before the edit")
     ratio = seen.value / seen.before
-    said = f"{seen.before:.3g} before, {seen.value:.3g} after"
+    said = f"{level(seen.before, seen.threshold)} before, {level(seen.value, seen.threshold)} after"
     if ratio >= RATIO:
         came: Outcome = "stronger"
     elif ratio <= 1 / RATIO:

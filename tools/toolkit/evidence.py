@@ -151,13 +151,16 @@ def _example(example: Example, whole: bool, triggers: set[int]) -> str:
     """A line of facts and a line of text: around the strongest token, or of a silent one around one it often fires on."""
     position = max(range(len(example.values)), key=example.values.__getitem__)
     peak = example.values[position]
+    held = next((at for at, i in enumerate(example.context.ids) if i in triggers), None)
     if not peak > 0:
-        position = next((at for at, i in enumerate(example.context.ids) if i in triggers), 0)
+        position = held or 0
     span = (0, len(example.values)) if whole else around(example.values, example.threshold, position)
     where = f"tokens {span[0]}–{span[1] - 1} of {len(example.values)}"
     fires = sum(value > example.threshold for value in example.values)
     weak = sum(0 < value <= example.threshold for value in example.values)
     said = f"peak {short(peak)} at token {position}, fires on {fires}" if peak > 0 else "silent"
+    if not peak > 0 and held is not None:
+        said += f", also at token {held} {token(example.context.strings[held])}, on which it often fires elsewhere"
     said += f", weak on {weak}" if weak else ""
     text = strip(example.context.strings, example.values, example.threshold, example.scale, span)
     return f"context {example.context.id}, {where}: {said}\n{text}"
