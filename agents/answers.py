@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dragoman.store.findings import Outcome
 
@@ -156,6 +156,42 @@ class Revision(Answer):
     """What the feature makes the model say, where the results changed it; else null."""
     confidence: int = Field(ge=0, le=100)
     """How sure the best hypothesis is, in percent."""
+
+
+class Turn(Answer):
+    """What a debater does after a round."""
+
+    move: Literal["keep", "amend", "concede", "merge"]
+    """keep: the label stands; amend: `claim` takes its place; concede: the rival's label is the better one; merge: `claim` is
+    offered as one label for both."""
+    claim: Claim | None = None
+    """amend and merge: the new hypothesis; else null."""
+    reason: Said
+    """Why, in one sentence that names experiments."""
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        if self.move in ("amend", "merge") and self.claim is None:
+            raise ValueError(f"{self.move} needs a claim")
+        return self
+
+
+class Acceptance(Answer):
+    """What a debater says to the offer of one label for both."""
+
+    accept: bool
+    """Whether it may stand for both."""
+    reason: Said
+    """Why, in one sentence."""
+
+
+class Arbitration(Answer):
+    """The verdict on a debate."""
+
+    verdict: Said
+    """Which label the experiments bear out, and where each failed, in two to four sentences that name the experiments (E3)."""
+    cites: list[str] = Field(min_length=1, max_length=24)
+    """The experiments it rests on, for example E3."""
 
 
 class Foretelling(Answer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dragoman.store.findings import Experiment, Hypothesis, Prediction
@@ -71,10 +71,18 @@ class Board:
     """Figures on validation, by hypothesis."""
     round: int = 0
     """Round of experiments that is being thought about."""
+    favoured: str = ""
+    """Id of the hypothesis that won a debate; empty where none did."""
     looks: tuple[Shown, ...] = ()
     """What tools said that were called for more evidence; errors too."""
     matches: Mapping[str, Shown] = field(default_factory=dict)
     """How the rules of living hypotheses do on train, with some of their mistakes, by hypothesis."""
+
+    def until(self, round: int) -> Board:
+        """The board as it was before this round of experiments."""
+        experiments = tuple(one for one in self.experiments if one.round < round)
+        known = {one.id for one in experiments}
+        return replace(self, experiments=experiments, predictions=tuple(p for p in self.predictions if p.experiment in known))
 
     def called(self, name: str) -> Hypothesis | None:
         """The living hypothesis of this name, H1 or h1."""

@@ -40,6 +40,10 @@ class Wish:
     """`induction`, or a model by name."""
     judge: str = "pattern"
     """Who says how well a hypothesis does on validation."""
+    rival: str | None = None
+    """Who holds the other side of a debate, named as the explainer is; None: the explainer holds both."""
+    arbiter: str | None = None
+    """The model that writes verdicts of debates; None: code does."""
     features: tuple[int, ...] | None = None
     """Global ids; None for all."""
     settings: Settings = field(default_factory=Settings)
@@ -115,6 +119,8 @@ def identity(store: Store, wish: Wish, opened: Opened) -> dict[str, Any]:
         "store": store_hash(store),
         "explainer": opened.explainer,
         "judge": opened.judge,
+        "rival": opened.rival,
+        "arbiter": opened.arbiter,
         "settings": wish.settings.model_dump(mode="json"),
         "each": [wish.each.tokens, wish.each.dollars],
         "features": spec(asked),

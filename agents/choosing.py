@@ -12,7 +12,7 @@ from .board import Board
 from .gauge import MARGIN, Gauged
 from .verdicts import status
 
-__all__ = ["MARGIN", "Choice", "best", "best_figure", "choose", "confidence"]
+__all__ = ["MARGIN", "Choice", "best", "best_figure", "choose", "confidence", "ranked"]
 
 
 class Choice(NamedTuple):
@@ -33,13 +33,14 @@ def choose(board: Board, chance: float, gain: float) -> Choice:
 
     That is a figure on validation above chance (its interval too, where there is one), or experiments that support it where no
     figure could be had. Experiments look for the edges of a hypothesis, so that one they refute may still predict unseen text
-    better than what replaced it: they decide between hypotheses whose figures are within `gain` of the best.
+    better than what replaced it: they, and after them a debate, decide between hypotheses whose figures are within `gain` of
+    the best.
     """
     rivals = [one for one in (*board.alive, *board.dropped) if one.side == "input"]
     if not rivals:
         return Choice(None, None, "no hypothesis was made")
     statuses = {one.id: status(board.verdicts_of(one)) for one in rivals}
-    found = best(rivals, board.figures, statuses, gain)
+    found = best(rivals, board.figures, statuses, gain, board.favoured)
     assert found is not None
     figure = board.figures.get(found.id)
     of = f"best of {len(rivals)} on validation" if len(rivals) > 1 else "the only hypothesis"
@@ -59,19 +60,28 @@ STANDING: Mapping[Status, int] = {"supported": 2, "inconclusive": 1, "proposed":
 
 
 def best(
-    hypotheses: Iterable[Hypothesis], figures: Mapping[str, Gauged], statuses: Mapping[str, Status], gain: float
+    hypotheses: Iterable[Hypothesis],
+    figures: Mapping[str, Gauged],
+    statuses: Mapping[str, Status],
+    gain: float,
+    favoured: str = "",
 ) -> Hypothesis | None:
-    """The one with the highest figure; of those within `gain` of it the one that experiments support, then the shortest, then
-    the first.
+    """The one with the highest figure; of those within `gain` of it the one that experiments support, then the winner of the
+    debate (`favoured`), then the shortest, then the first.
     """
     rivals = list(hypotheses)
     top = best_figure(rivals, figures)
     near = [one for one in rivals if _value(figures.get(one.id)) >= top - gain]
 
-    def rank(one: Hypothesis) -> tuple[int, int, int]:
-        return STANDING[statuses.get(one.id, "proposed")], -len(one.description.split()), -one.ordinal
+    def rank(one: Hypothesis) -> tuple[int, bool, int, int]:
+        return STANDING[statuses.get(one.id, "proposed")], one.id == favoured, -len(one.description.split()), -one.ordinal
 
     return max(near, key=rank, default=None)
+
+
+def ranked(hypotheses: Iterable[Hypothesis], figures: Mapping[str, Gauged]) -> list[Hypothesis]:
+    """The highest figure first, then the first made."""
+    return sorted(hypotheses, key=lambda one: (-_value(figures.get(one.id)), one.ordinal))
 
 
 def best_figure(hypotheses: Iterable[Hypothesis], figures: Mapping[str, Gauged]) -> float:

@@ -50,7 +50,29 @@ def revised(office: Office, board: Board, revision: Revision, round: int) -> lis
     return made
 
 
-def _hypothesis(office: Office, feature: int, round: int, ordinal: int, claim: Claim, parents: tuple[str, ...]) -> Hypothesis:
+def debated(
+    office: Office, feature: int, board: Board, round: int, claim: Claim, parents: Sequence[Hypothesis], author: str
+) -> Hypothesis:
+    """A hypothesis that a debater makes."""
+    ordinal = max((one.ordinal for one in (*board.alive, *board.dropped)), default=0) + 1
+    return _hypothesis(office, feature, round, ordinal, claim, tuple(one.id for one in parents), author)
+
+
+def twin(board: Board, made: Hypothesis) -> Hypothesis | None:
+    """A hypothesis on the board that says the same."""
+    said = (made.side, made.description, made.pattern)
+    return next((one for one in (*board.alive, *board.dropped) if (one.side, one.description, one.pattern) == said), None)
+
+
+def _hypothesis(
+    office: Office,
+    feature: int,
+    round: int,
+    ordinal: int,
+    claim: Claim,
+    parents: tuple[str, ...],
+    author: str | None = None,
+) -> Hypothesis:
     facets = tuple(Facet(description=part.description, pattern=_readable(part.pattern)) for part in claim.facets)
     pattern = _readable(claim.pattern)
     if pattern is None and facets and all(facet.pattern for facet in facets):
@@ -73,7 +95,7 @@ def _hypothesis(office: Office, feature: int, round: int, ordinal: int, claim: C
         facets=facets if len(facets) > 1 and office.settings.parts.facets else (),
         pattern=pattern,
         parents=parents,
-        author=office.researcher.name,
+        author=author or office.researcher.name,
     )
 
 
@@ -142,10 +164,10 @@ def label_of(office: Office, case: Case, board: Board, choice: Choice, state: La
         pattern=one.pattern,
         output_claim=output.description if output else None,
         agent=one.author,
-        model=office.researcher.model,
+        model=office.author(one).model,
         evidence=tuple(dict.fromkeys(firing))[:EVIDENCE],
         experiments=tuple(dict.fromkeys(told)),
-        prompt=office.researcher.prompt,
+        prompt=office.author(one).prompt,
         confidence=confidence(choice.figure, choice.tries, office.gauge.chance),
         notes=json.dumps(notes, sort_keys=True),
     )

@@ -1,6 +1,6 @@
 """The labeler: one feature, from evidence to a label that predicts, as a LangGraph.
 
-    gather → propose → design → experiment (one Send each) → revise → (design again | score) → record
+    gather → propose → design → experiment (one Send each) → revise → (design again | debate | score) → record
 
 1. gather: evidence from train, in strata.
 2. propose: one or several hypotheses; each is gauged on validation, one figure. A first label that does well and does not fit
@@ -8,7 +8,8 @@
 3. design: a batch of tests. Every hypothesis's prediction of every test is in the ledger before the test is run.
 4. experiment: a tool call; code computes the verdicts.
 5. revise: refuted hypotheses go, new ones are gauged. `Settings.idle` rounds without gain end it.
-6. score, record: the hypothesis that does best on validation becomes the label, unless nothing but a model's word speaks for it.
+6. debate: where that is the highest rung and two hypotheses do about as well, they are held against each other.
+7. score, record: the hypothesis that does best on validation becomes the label, unless nothing but a model's word speaks for it.
 
 Every step can be repeated after a kill: its questions are answered from the ledger, and the ids of its rows hash their content.
 """
@@ -26,6 +27,7 @@ from dragoman.evals.gateway.calls import FeatureSpent
 from dragoman.store.findings import Hypothesis
 
 from . import choosing, claims, planning, running
+from .debate import SPENT, Debate
 from .gauge import Gauged
 from .office import Office
 from .researcher import Unable
@@ -33,8 +35,6 @@ from .state import ExperimentState, LabelState, gauged
 from .verdicts import status
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-SPENT = "the feature's budget is spent"
 
 
 def _within_budget(node: F) -> F:
@@ -64,7 +64,8 @@ class Labeler:
         graph.add_node("propose", self.propose, destinations=("design", "score"))
         graph.add_node("design", self.design, destinations=("experiment", "revise", "score"))
         graph.add_node("experiment", self.experiment, input_schema=ExperimentState)
-        graph.add_node("revise", self.revise, destinations=("design", "score"))
+        graph.add_node("revise", self.revise, destinations=("design", "debate", "score"))
+        graph.add_node("debate", self.debate, destinations=("debate", "score"))
         graph.add_node("score", self.score, destinations=("record",))
         graph.add_node("record", self.record)
         graph.add_edge(START, "gather")
@@ -159,7 +160,7 @@ class Labeler:
         return {"done": [state["experiment"]]}
 
     @_within_budget
-    async def revise(self, state: LabelState) -> Command[Literal["design", "score"]]:
+    async def revise(self, state: LabelState) -> Command[Literal["design", "debate", "score"]]:
         """What follows from the results: who goes, who changes, and whether to go on."""
         office, settings = self.office, self.settings
         case, board = await office.case(state["feature"]), office.board(state)
@@ -213,14 +214,39 @@ class Labeler:
             },
         )
 
-    def _onward(self, state: LabelState, idle: int) -> tuple[Literal["design", "score"], str]:
+    def _onward(self, state: LabelState, idle: int) -> tuple[Literal["design", "debate", "score"], str]:
         settings = self.settings
         ended = ""
         if idle >= settings.idle:
             ended = f"{idle} rounds without gain"
         elif state["round"] >= settings.rounds:
             ended = f"all {settings.rounds} rounds"
-        return ("score", ended) if ended else ("design", "")
+        if not ended:
+            return "design", ""
+        return ("debate" if settings.rung == "debate" and settings.parts.experiments else "score"), ended
+
+    @_within_budget
+    async def debate(self, state: LabelState) -> Command[Literal["debate", "score"]]:
+        """One round of a debate between the two best hypotheses, or the best and the rival's."""
+        debate = Debate(self.office)
+        goto: Literal["debate", "score"] = "debate"
+        if "debate" not in state:
+            update = {} if await self._settled(state) else await debate.open(state)
+            goto = "debate" if update and not update["debate"]["ended"] else "score"
+        elif not state["debate"]["ended"]:
+            update = await debate.round(state)
+        else:
+            update, goto = await debate.verdict(state), "score"
+        return Command(goto=goto, update=update)
+
+    async def _settled(self, state: LabelState) -> bool:
+        """Whether the best hypothesis does well by now and does not fit a neighbour: then there is nothing to debate."""
+        board = self.office.board(state)
+        best = next(iter(choosing.ranked(board.alive, board.figures)), None)
+        figure = None if best is None else board.figures.get(best.id)
+        if best is None or figure is None or figure.value is None or figure.value < self.settings.good:
+            return False
+        return self.settings.ladder and not await self._collides(best, figure, "debate")
 
     async def score(self, state: LabelState) -> Command[Literal["record"]]:
         """The choice on validation."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dragoman.store.errors import ToolError
-from dragoman.store.findings import Experiment, Node, TrailStep
+from dragoman.store.findings import Experiment, Hypothesis, Node, TrailStep
 from dragoman.store.ledger import Ledger
 from dragoman.store.trails import Trails
 from dragoman.tools.toolbox import Toolbox, ToolResult
 
 from .board import Board, Case, Shown
 from .gauge import Gauge
-from .researcher import Researcher
+from .researcher import Arbiter, Researcher
 from .settings import Settings
 from .state import LabelState, gauged
 
@@ -49,6 +49,10 @@ class Office:
     """Address of a feature."""
     neighbours: Callable[[int], Sequence[int]]
     """Nearest live features, the nearest first."""
+    rival: Researcher | None = None
+    """Who holds the other side of a debate; None: the researcher holds both."""
+    arbiter: Arbiter | None = None
+    """Who writes the verdict of a debate; None: code does."""
     _cases: dict[int, Case] = field(default_factory=dict)
 
     async def case(self, feature: int) -> Case:
@@ -77,6 +81,12 @@ class Office:
                 shown.append(use(toolbox, name, arguments))
         return tuple(shown)
 
+    def author(self, hypothesis: Hypothesis) -> Researcher:
+        """Who made a hypothesis."""
+        if self.rival is not None and hypothesis.author == self.rival.name:
+            return self.rival
+        return self.researcher
+
     def board(self, state: LabelState) -> Board:
         """Everything thought and found about a feature so far, from the ledger."""
         feature = state["feature"]
@@ -89,6 +99,7 @@ class Office:
             predictions=tuple(self.trails.predictions(self.run, feature)),
             figures=gauged(state),
             round=state.get("round", 0),
+            favoured=state.get("favoured", ""),
             looks=tuple(_looked(one) for one in experiments if one.kind == "look"),
         )
 

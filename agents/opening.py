@@ -48,11 +48,15 @@ class Opened:
     async def check(self) -> None:
         """Make the models and, unless a run is replayed, ask their servers. Raises UserError where one cannot be asked."""
         price = price_from(self.means.price) if self.means.price else None
-        for spec in (self.wish.explainer, self.wish.judge):
-            if spec != PATTERN and not is_induction(spec) and spec not in self.models:
+        for spec in (self.wish.explainer, self.wish.judge, self.wish.rival, self.wish.arbiter):
+            if spec and spec != PATTERN and not is_induction(spec) and spec not in self.models:
                 self.models[spec] = model_named(spec, price=price)
         if is_induction(self.wish.judge):
             raise UserError("induction explains and cannot judge: give --judge pattern, or a model.")
+        if self.wish.arbiter and (is_induction(self.wish.arbiter) or self.wish.arbiter == PATTERN):
+            raise UserError(
+                "An arbiter writes sentences: give a language model as --arbiter; without one code writes the verdict."
+            )
         if self.recorded is None:
             for model in self.models.values():
                 await model.check()
@@ -66,6 +70,16 @@ class Opened:
     def judge(self) -> str:
         """The judge as it is recorded."""
         return self._name(self.wish.judge)
+
+    @property
+    def rival(self) -> str | None:
+        """The other side of a debate as it is recorded."""
+        return self._name(self.wish.rival) if self.wish.rival else None
+
+    @property
+    def arbiter(self) -> str | None:
+        """The arbiter of a debate as it is recorded."""
+        return self._name(self.wish.arbiter) if self.wish.arbiter else None
 
     def _name(self, spec: str) -> str:
         return self.models[spec].name if spec in self.models else spec
@@ -121,6 +135,8 @@ class Opened:
                 toolbox=toolbox,
                 key=lambda feature: str(store.key(feature)),
                 neighbours=neighbours,
+                rival=self._researcher(wish.rival, shared, gauge, "rival") if wish.rival else None,
+                arbiter=self._language(wish.arbiter, gauge, "arbiter") if wish.arbiter else None,
             )
 
     def _gauge(self, shared: _Shared) -> Gauge:
@@ -137,6 +153,9 @@ class Opened:
             subject = shared.bench.subject
             inducer = Inducer(self.store.train_view(), shared.usage)
             return InductionResearcher(inducer, shared.validator, shared.usage, shared.tokenize, subject.vocabulary)
+        return self._language(spec, gauge, name)
+
+    def _language(self, spec: str, gauge: Gauge, name: str) -> LanguageResearcher:
         chat = GatewayChat(gateway=self._gateway, model=self.models[spec], max_tokens=WORDS)
         return LanguageResearcher(chat, self.wish.settings, gauge.chance, name)
 

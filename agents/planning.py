@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dragoman.store.findings import Experiment, ExperimentKind, Hypothesis, Outcome, Prediction
+from dragoman.store.findings import Experiment, ExperimentKind, Hypothesis, Prediction
 from dragoman.store.hashing import row_id, seed_of
 
 from .answers import Design, Test
@@ -23,6 +23,17 @@ LOOK_ONLY = ("record_note",)
 
 class Unfit(Exception):
     """A test that cannot be made; the message says why."""
+
+
+class Made(NamedTuple):
+    """What became of tests."""
+
+    experiments: list[Experiment]
+    """Those that can be run, not written yet."""
+    sources: list[int]
+    """The place of each among the tests."""
+    refused: list[str]
+    """Why others cannot be made."""
 
 
 class Call(NamedTuple):
@@ -44,25 +55,9 @@ async def planned(office: Office, case: Case, board: Board, round: int) -> tuple
         design = await office.researcher.design(case, board, settings.tests)
     else:
         design = Design(tests=drawn(case, board, settings.tests))
-    first = max((one.ordinal for one in office.trails.experiments(office.run, case.feature) if one.round < round), default=0) + 1
-    known = {row_id(one.tool, dict(one.arguments), one.focus) for one in board.experiments}
-    experiments: list[Experiment] = []
-    said: list[Mapping[str, Outcome]] = []
-    refused: list[str] = []
-    for test in design.tests[: settings.tests]:
-        try:
-            call = call_of(case, test)
-            _allowed(case, call.tool)
-        except Unfit as error:
-            refused.append(f"{test.kind}: {error}")
-            continue
-        content = row_id(call.tool, call.arguments, test.focus)
-        if content in known:
-            refused.append(f"{test.kind}: it was made before")
-            continue
-        known.add(content)
-        experiments.append(_experiment(office, case, round, first + len(experiments), test.kind, call, test.focus, test.why))
-        said.append({one.hypothesis.strip().lower(): one.outcome for one in test.predictions})
+    tests = design.tests[: settings.tests]
+    experiments, sources, refused = experiments_of(office, case, board, round, tests, office.researcher.name)
+    said = [{one.hypothesis.strip().lower(): one.outcome for one in tests[n].predictions} for n in sources]
     predictions = [
         Prediction(experiment=experiment.id, hypothesis=one.id, outcome=told.get(one.called.lower(), "unsure"))
         for experiment, told in zip(experiments, said, strict=True)
@@ -81,8 +76,43 @@ async def planned(office: Office, case: Case, board: Board, round: int) -> tuple
         except (ValueError, Unfit) as error:
             refused.append(f"look at {look.tool}: {error}")
             continue
-        experiments.append(_experiment(office, case, round, first + len(experiments), "look", call, "", ""))
+        look_at = first_ordinal(office, case, round) + len(experiments)
+        experiments.append(_experiment(office, case, round, look_at, "look", call, "", "", office.researcher.name))
     return experiments, predictions, refused
+
+
+def experiments_of(
+    office: Office, case: Case, board: Board, round: int, tests: Sequence[Test], author: str, after: int = 0
+) -> Made:
+    """Experiments of a round from tests; one that is on the board already is not made again.
+
+    after: experiments of the round that were made from other tests.
+    """
+    known = {row_id(one.tool, dict(one.arguments), one.focus) for one in board.experiments}
+    first = first_ordinal(office, case, round) + after
+    made = Made([], [], [])
+    for n, test in enumerate(tests):
+        try:
+            call = call_of(case, test)
+            _allowed(case, call.tool)
+        except Unfit as error:
+            made.refused.append(f"{test.kind}: {error}")
+            continue
+        content = row_id(call.tool, call.arguments, test.focus)
+        if content in known:
+            made.refused.append(f"{test.kind}: it was made before")
+            continue
+        known.add(content)
+        ordinal = first + len(made.experiments)
+        made.experiments.append(_experiment(office, case, round, ordinal, test.kind, call, test.focus, test.why, author))
+        made.sources.append(n)
+    return made
+
+
+def first_ordinal(office: Office, case: Case, round: int) -> int:
+    """The place of a round's first experiment: the same when the round is planned again after a kill."""
+    made = office.trails.experiments(office.run, case.feature)
+    return max((one.ordinal for one in made if one.round < round), default=0) + 1
 
 
 async def foretold(
@@ -193,7 +223,15 @@ def _allowed(case: Case, tool: str) -> None:
 
 
 def _experiment(
-    office: Office, case: Case, round: int, ordinal: int, kind: ExperimentKind, call: Call, focus: str, why: str
+    office: Office,
+    case: Case,
+    round: int,
+    ordinal: int,
+    kind: ExperimentKind,
+    call: Call,
+    focus: str,
+    why: str,
+    author: str,
 ) -> Experiment:
     return Experiment(
         id=row_id("experiment", office.run, case.feature, round, ordinal, call.tool, call.arguments, focus),
@@ -206,5 +244,5 @@ def _experiment(
         arguments=call.arguments,
         focus=focus,
         purpose=why[:500],
-        author=office.researcher.name,
+        author=author,
     )

@@ -19,7 +19,10 @@ from dragoman.store.fence import fenced
 from dragoman.store.findings import Experiment, Hypothesis
 from dragoman.tools.toolbox import LEGEND
 
+from .answers import Claim, Test
 from .board import Board, Case
+from .researcher import Place
+from .standing import other
 from .verdicts import status
 
 Chat = tuple[Message, ...]
@@ -45,6 +48,33 @@ def foretell(case: Case, hypothesis: Hypothesis, experiments: Sequence[Experimen
 def revise(case: Case, board: Board, chance: float) -> Chat:
     """What follows from results."""
     return _chat("revise", **_evidence(case), **_board(board), chance=f"{chance:g}")
+
+
+def contest(case: Case, place: Place, most: int) -> Chat:
+    """Inputs on which rival labels differ."""
+    taken = [_proposed(test) for test in place.taken]
+    return _chat("contest", **_evidence(case), **_seat(place), most=most, taken=taken)
+
+
+def turn(case: Case, place: Place) -> Chat:
+    """What becomes of a label after a round of a debate."""
+    return _chat("turn", **_evidence(case), **_seat(place))
+
+
+def merger(case: Case, place: Place, offer: Claim) -> Chat:
+    """Whether one label may stand for two."""
+    pattern = None if offer.pattern is None else fenced(offer.pattern)
+    facets = [part.model_copy(update={"description": fenced(part.description)}) for part in offer.facets]
+    said = {"description": fenced(offer.description), "pattern": pattern, "facets": facets}
+    return _chat("merger", **_evidence(case), **_seat(place), offer=said)
+
+
+def arbitrate(case: Case, place: Place, so_far: str) -> Chat:
+    """The verdict of a debate."""
+    called = {one.id: one.called for one in place.board.experiments}
+    known = ", ".join(called[one.experiment] for one in place.standing.exchanges)
+    labels = {"a": place.mine.called, "b": place.theirs.called}
+    return _chat("arbiter", **_evidence(case), **_board(place.board), **labels, so_far=fenced(so_far), known=known)
 
 
 def described(experiment: Experiment) -> str:
@@ -93,6 +123,26 @@ def _board(board: Board) -> dict[str, object]:
     )
     statuses = {one.id: status(board.verdicts_of(one)) for one in board.alive}
     return {"board": plain, "statuses": statuses, "results": results}
+
+
+def _seat(place: Place) -> dict[str, object]:
+    points = place.standing.points
+    return {
+        **_board(place.board),
+        "mine": _fenced(place.mine),
+        "theirs": _fenced(place.theirs),
+        "mine_points": points[place.seat],
+        "their_points": points[other(place.seat)],
+        "over": place.standing.round,
+        "rounds": place.rounds,
+    }
+
+
+def _proposed(test: Test) -> str:
+    """A test that is not an experiment yet."""
+    if test.kind == "edit":
+        return f"edit: in example {test.example}, {_quoted(test.find)} becomes {_quoted(test.put)}"
+    return f"{test.kind}: {_quoted(test.text)}" + (f", looking at {_quoted(test.focus)}" if test.focus else "")
 
 
 def _fenced(one: Hypothesis) -> Hypothesis:

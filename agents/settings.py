@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Rung = Literal["one-shot", "experiments"]
+Rung = Literal["one-shot", "experiments", "debate"]
 """How far up the ladder a feature may go."""
 
 EVIDENCE = {"top": 8, "quantile": 10, "random_active": 4, "near_miss": 6, "random_silent": 2}
@@ -57,6 +57,10 @@ class Settings(BaseModel):
     """Rounds without gain on validation that end it."""
     gain: float = 0.01
     """A figure on validation has to rise by more than this to count as gain."""
+    debate_rounds: int = Field(default=3, ge=1, le=20)
+    """Rounds of a debate at most."""
+    rivalry: float = Field(default=0.1, ge=0)
+    """Two hypotheses whose figures on validation are this close are rivals: a debate may decide between them."""
     good: float = 0.9
     """A first label that reaches this on validation, and does not fit a neighbour as well, is taken as it is."""
     ladder: bool = True

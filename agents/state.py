@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from .gauge import Gauged
 
@@ -29,6 +29,10 @@ class LabelState(TypedDict, total=False):
     """Rounds since the last gain on validation."""
     confidence: int
     """What the researcher said last, in percent."""
+    debate: dict[str, Any]
+    """Where the debate stands (`Standing` as JSON); missing where there was none."""
+    favoured: str
+    """Id of the hypothesis that won the debate; empty where none did."""
     rung: str
     """The highest rung reached."""
     ended: str

@@ -44,7 +44,7 @@ def canonical(config: Mapping[str, Any]) -> str:
     return json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def resolve(ledger: Ledger, kind: Literal["label", "score"], config: Mapping[str, Any], fresh: bool) -> Run:
+def resolve(ledger: Ledger, kind: Literal["label", "score", "debate"], config: Mapping[str, Any], fresh: bool) -> Run:
     """The run of this configuration: its latest attempt, or with `fresh` a new one."""
     attempts = [0]
     for run in ledger.runs():

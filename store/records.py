@@ -398,11 +398,11 @@ class ModelBatch(Record):
 
 
 class Run(Record):
-    """One labeling or scoring run; its id is the hash of its resolved configuration."""
+    """One run of labeling, scoring or a debate; its id is the hash of its resolved configuration."""
 
     id: str
     """Hash of the configuration."""
-    kind: Literal["label", "score"]
+    kind: Literal["label", "score", "debate"]
     """What it does."""
     config: str
     """The resolved configuration as canonical JSON."""

@@ -4,6 +4,8 @@
 2. design: passages of firing examples and near misses, as they are, with their first half cut off, or with the word before the
    firing one replaced; those are taken on which the living patterns differ most.
 3. revise: of the forms not tried yet, the one that contradicts the fewest results.
+4. debate: it proposes passages likewise, amends to the form that contradicts the fewest results, and concedes where it has no
+   better one and is behind.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dragoman.agents.answers import Acceptance, Claim, Design, Foretold, Part, Proposal, Revision, Turn
 from dragoman.agents.answers import Change as Changed
-from dragoman.agents.answers import Claim, Design, Foretold, Part, Proposal, Revision
 from dragoman.agents.answers import Test as Planned
 from dragoman.agents.board import Board, Case
+from dragoman.agents.researcher import Place
 from dragoman.evals.validation import Validator
+from dragoman.store.errors import ToolError
 from dragoman.store.findings import Experiment, Hypothesis, Outcome
 from dragoman.store.hashing import seed_of
 from dragoman.tools.induction import Induced, Inducer
@@ -70,14 +74,22 @@ class InductionResearcher:
 
     async def design(self, case: Case, board: Board, most: int) -> Design:
         """See `Researcher`."""
+        return await self._designed(case, board, most, set(), "design")
+
+    async def contest(self, case: Case, place: Place, most: int) -> Design:
+        """See `Researcher`: passages on which the two rules differ."""
+        taken = {test.text for test in place.taken}
+        return await self._designed(case, place.board, most, taken, f"contest/{place.seat}")
+
+    async def _designed(self, case: Case, board: Board, most: int, taken: set[str], step: str) -> Design:
         rivals = [one for one in board.alive if one.pattern is not None]
         passages = await asyncio.to_thread(self._passages, case)
-        used = {one.arguments["texts"][0] for one in board.experiments if one.kind == "write"}
+        used = taken | {one.arguments["texts"][0] for one in board.experiments if one.kind == "write"}
         passages = [passage for passage in passages if passage.text not in used]
         if not rivals or not passages:
             return Design(tests=[])
         said = await asyncio.to_thread(self._said, [str(one.pattern) for one in rivals], passages)
-        rng = np.random.default_rng(seed_of(case.seed, case.feature, "design", board.round))
+        rng = np.random.default_rng(seed_of(case.seed, case.feature, step, board.round))
         order = sorted(rng.permutation(len(passages)), key=lambda n: -_difference([row[n] for row in said]))
         tests = []
         for n in order[:most]:
@@ -108,14 +120,46 @@ class InductionResearcher:
         confidence = round(100 * max(0.0, min(1.0, pool[0].figures.accuracy_validation)))
         if not left or not known:
             return Revision(confidence=confidence)
-        facts = [_fact(one) for one in known]
-        wrong = []
-        for found in left:
-            said = await asyncio.to_thread(self._foretold, str(found.pattern), known)
-            wrong.append(sum(s != "unsure" and f is not None and s != f for s, f in zip(said, facts, strict=True)))
+        wrong = [await self._wrong(str(found.pattern), known) for found in left]
         best = min(range(len(left)), key=lambda n: (wrong[n], n))
         parents = [board.alive[0].called] if board.alive else []
         return Revision(changes=[Changed(parents=parents, claim=_claim(left[best]))], confidence=confidence)
+
+    async def answer_debate(self, case: Case, place: Place) -> Turn:
+        """See `Researcher`: the form that contradicts the fewest results, if that is fewer than its own label's; else it gives up
+        where it is behind.
+        """
+        board = place.board
+        known = [one for one in board.experiments if one.kind == "write" and one.result is not None]
+        tried = {one.pattern for one in (*board.alive, *board.dropped)}
+        left = [found for found in await self._pool(case) if str(found.pattern) not in tried]
+        now = len(known) if place.mine.pattern is None else await self._wrong(place.mine.pattern, known)
+        wrong = [await self._wrong(str(found.pattern), known) for found in left]
+        best = min(range(len(left)), key=lambda n: (wrong[n], n), default=None)
+        if best is not None and wrong[best] < now:
+            reason = f"It contradicts {wrong[best]} of {len(known)} results, {place.mine.called} {now}."
+            return Turn(move="amend", claim=_claim(left[best]), reason=reason)
+        if place.behind:
+            return Turn(move="concede", reason=f"{now} of {len(known)} results contradict it, and no other form does better.")
+        return Turn(move="keep", reason=f"{now} of {len(known)} results contradict it, and no other form does better.")
+
+    async def answer_merger(self, case: Case, place: Place, offer: Claim) -> Acceptance:
+        """See `Researcher`: a rule that contradicts no more results than its own."""
+        known = [one for one in place.board.experiments if one.kind == "write" and one.result is not None]
+        try:
+            theirs = await self._wrong(str(parse(offer.pattern or "")), known)
+        except ToolError:
+            return Acceptance(accept=False, reason="It has no rule that can be executed.")
+        now = len(known) if place.mine.pattern is None else await self._wrong(place.mine.pattern, known)
+        return Acceptance(
+            accept=theirs <= now, reason=f"It contradicts {theirs} of {len(known)} results, {place.mine.called} {now}."
+        )
+
+    async def _wrong(self, pattern: str, known: Sequence[Experiment]) -> int:
+        """Results that a rule contradicts."""
+        said = await asyncio.to_thread(self._foretold, pattern, known)
+        facts = [_fact(one) for one in known]
+        return sum(s != "unsure" and f is not None and s != f for s, f in zip(said, facts, strict=True))
 
     async def _pool(self, case: Case) -> list[Induced]:
         if case.feature not in self._pools:

@@ -8,10 +8,10 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from dragoman.agents import prompting
-from dragoman.agents.answers import Design, Foretelling, Proposal, Revision
+from dragoman.agents.answers import Acceptance, Arbitration, Claim, Design, Foretelling, Proposal, Revision, Turn
 from dragoman.agents.board import Board, Case
 from dragoman.agents.models import GatewayChat, Unreadable, structured
-from dragoman.agents.researcher import Unable
+from dragoman.agents.researcher import Place, Unable
 from dragoman.agents.settings import Settings
 from dragoman.evals.gateway.calls import Message, Refused, Unanswered
 from dragoman.store.findings import Experiment, Hypothesis, Outcome
@@ -57,6 +57,22 @@ class LanguageResearcher:
         """See `Researcher`."""
         return await self._ask(case, f"revise/{board.round}", prompting.revise(case, board, self._chance), Revision)
 
+    async def contest(self, case: Case, place: Place, most: int) -> Design:
+        """See `Researcher`."""
+        return await self._ask(case, f"{_round(place)}/contest", prompting.contest(case, place, most), Design)
+
+    async def answer_debate(self, case: Case, place: Place) -> Turn:
+        """See `Researcher`."""
+        return await self._ask(case, f"{_round(place)}/turn", prompting.turn(case, place), Turn)
+
+    async def answer_merger(self, case: Case, place: Place, offer: Claim) -> Acceptance:
+        """See `Researcher`."""
+        return await self._ask(case, f"{_round(place)}/merger", prompting.merger(case, place, offer), Acceptance)
+
+    async def arbitrate(self, case: Case, place: Place, so_far: str) -> Arbitration:
+        """See `Arbiter`."""
+        return await self._ask(case, "debate/verdict", prompting.arbitrate(case, place, so_far), Arbitration)
+
     async def _ask(self, case: Case, step: str, messages: Sequence[Message], answer: type[A]) -> A:
         try:
             return (await structured(self._chat.at(case.feature, f"{self.name}/{step}"), messages, answer)).value
@@ -66,3 +82,8 @@ class LanguageResearcher:
             raise Unable(f"the model refused: {error}") from error
         except Unanswered as error:
             raise Unable(str(error)) from error
+
+
+def _round(place: Place) -> str:
+    """Where a debater's questions stand; one model may hold both sides."""
+    return f"debate/{place.board.round}/{place.standing.round}/{place.seat}"

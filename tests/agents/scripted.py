@@ -41,6 +41,11 @@ def revision(*changes: Mapping[str, Any], drop: tuple[str, ...] = (), confidence
     return {"drop": list(drop), "changes": made, "output_claim": None, "confidence": confidence}
 
 
+def turn(move: str = "keep", claim: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a debater does after a round."""
+    return {"move": move, "claim": claim, "reason": "Because of E1."}
+
+
 @dataclass
 class Scripted:
     """A model that answers every step from a function of the prompt; `asked` counts the steps."""
@@ -49,6 +54,10 @@ class Scripted:
     design: Part = lambda prompt: {"tests": [], "looks": []}
     revise: Part = lambda prompt: revision()
     foretell: Part = lambda prompt: {"outcomes": ["unsure"] * int(re.findall(r"one for each of the (\d+)", prompt)[-1])}
+    contest: Part = lambda prompt: {"tests": [], "looks": []}
+    turn: Part = lambda prompt: turn()
+    merger: Part = lambda prompt: {"accept": False, "reason": "It says too much."}
+    arbiter: Part = lambda prompt: {"verdict": "The first label holds by E1.", "cites": ["E1"]}
     asked: dict[str, int] = field(default_factory=dict)
     prompts: list[str] = field(default_factory=list)
 
@@ -65,6 +74,10 @@ def step_of(prompt: str) -> str:
     """Which step a prompt is about, by what it asks at its end."""
     for step, words in (
         ("foretell", "Others have made inputs to test it."),
+        ("contest", "different things, and on which you expect"),
+        ("turn", "Say what becomes of your label."),
+        ("merger", "The rival offers one label for both:"),
+        ("arbiter", "You are the arbiter."),
         ("design", "tests that decide between these hypotheses"),
         ("revise", "Say what follows from the results."),
     ):
