@@ -40,10 +40,6 @@ class Wish:
     """`induction`, or a model by name."""
     judge: str = "pattern"
     """Who says how well a hypothesis does on validation."""
-    rival: str | None = None
-    """Who holds the other side of a debate, named as the explainer is; None: the explainer holds both."""
-    arbiter: str | None = None
-    """The model that writes verdicts of debates; None: code does."""
     features: tuple[int, ...] | None = None
     """Global ids; None for all."""
     settings: Settings = field(default_factory=Settings)
@@ -52,6 +48,10 @@ class Wish:
     """Of everything random."""
     each: Budget = field(default_factory=Budget)
     """What one feature may spend; it decides where a feature's work ends, so that it is part of the run."""
+    rival: str | None = None
+    """Who holds the other side of a debate, named as the explainer is; None: the explainer holds both."""
+    arbiter: str | None = None
+    """The model that writes verdicts of debates; None: code does."""
 
 
 @dataclass(frozen=True)

@@ -326,9 +326,8 @@ def labeled(
                 specs.append(f"vllm:{server.url}")
             elif one is not None:
                 specs.append(one)
-        done = campaign(
-            path, Wish(specs[0], rival=(*specs, None)[1], features=(FEATURE,), settings=chosen), Means(), progress=False
-        )
+        wish = Wish(specs[0], rival=specs[1] if rival else None, features=(FEATURE,), settings=chosen)
+        done = campaign(path, wish, Means(), progress=False)
     with Store.open(path) as store:
         trails = Trails(store.ledger.path)
         steps = [step.content for step in trails.steps(done.run.id, FEATURE) if step.node == "debate"]
