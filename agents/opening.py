@@ -152,7 +152,13 @@ class Opened:
         if is_induction(spec):
             subject = shared.bench.subject
             inducer = Inducer(self.store.train_view(), shared.usage)
-            return InductionResearcher(inducer, shared.validator, shared.usage, shared.tokenize, subject.vocabulary)
+            return InductionResearcher(
+                inducer,
+                lambda feature: shared.validator.of(feature),  # functions, so that nothing leads on to what they read
+                shared.usage,
+                lambda text: shared.tokenize(text),
+                subject.vocabulary,
+            )
         return self._language(spec, gauge, name)
 
     def _language(self, spec: str, gauge: Gauge, name: str) -> LanguageResearcher:

@@ -21,12 +21,11 @@ from dragoman.agents.answers import Change as Changed
 from dragoman.agents.answers import Test as Planned
 from dragoman.agents.board import Board, Case
 from dragoman.agents.researcher import Place
-from dragoman.evals.validation import Validator
 from dragoman.store.errors import ToolError
 from dragoman.store.findings import Experiment, Hypothesis, Outcome
 from dragoman.store.hashing import seed_of
-from dragoman.tools.induction import Induced, Inducer
-from dragoman.tools.patterns import PatternText, Usage, parse
+from dragoman.tools.induction import Fit, Induced, Inducer
+from dragoman.tools.patterns import Pattern, PatternText, Usage, parse
 from dragoman.tools.patterns.loose import LooseTexts, Tokenized
 
 POOL = 12
@@ -55,10 +54,17 @@ class InductionResearcher:
     prompt: str | None = None
 
     def __init__(
-        self, inducer: Inducer, validator: Validator, usage: Usage, tokenize: Callable[[str], Tokenized], vocabulary: list[str]
+        self,
+        inducer: Inducer,
+        validate: Callable[[int], Callable[[Pattern], Fit]],
+        usage: Usage,
+        tokenize: Callable[[str], Tokenized],
+        vocabulary: list[str],
     ) -> None:
-        """tokenize: a text as the subject reads it; vocabulary: text of each token id."""
-        self._inducer, self._validator, self._usage = inducer, validator, usage
+        """validate: of a feature, what tells how well a pattern does on validation, in figures alone; tokenize: a text as the
+        subject reads it; vocabulary: text of each token id.
+        """
+        self._inducer, self._validate, self._usage = inducer, validate, usage
         self._tokenize, self._vocabulary = tokenize, vocabulary
         self._pools: dict[int, list[Induced]] = {}
         self._lock = asyncio.Lock()
@@ -164,7 +170,7 @@ class InductionResearcher:
     async def _pool(self, case: Case) -> list[Induced]:
         if case.feature not in self._pools:
             async with self._lock:
-                validate = self._validator.of(case.feature)
+                validate = self._validate(case.feature)
                 pool = await asyncio.to_thread(self._inducer.several, case.feature, validate, POOL, case.seed)
                 self._pools = {case.feature: pool, **dict(list(self._pools.items())[:63])}
         return self._pools[case.feature]
