@@ -280,10 +280,18 @@ class Labeler:
         return {"steps": steps, "label": label.id}
 
     async def _gauge(self, hypotheses: Sequence[Hypothesis], step: str) -> dict[str, Gauged]:
-        """Figures of hypotheses about the input; those about the output have no text to predict."""
-        return {
-            one.id: await self.office.gauge.of(one, f"gauge/{step}/{one.called}") for one in hypotheses if one.side == "input"
-        }
+        """Figures of hypotheses about the input; those about the output have no text to predict.
+
+        Where the feature's budget ends meanwhile, what was gauged until then is kept.
+        """
+        figures: dict[str, Gauged] = {}
+        for one in hypotheses:
+            if one.side == "input":
+                try:
+                    figures[one.id] = await self.office.gauge.of(one, f"gauge/{step}/{one.called}")
+                except FeatureSpent:
+                    figures[one.id] = Gauged("none", None, 0, unscored=SPENT)
+        return figures
 
     async def _collides(self, hypothesis: Hypothesis, figure: Gauged | None, step: str) -> bool:
         """Whether the words fit the nearest live feature as well; asked only where they would be taken as they are."""
