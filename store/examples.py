@@ -110,11 +110,11 @@ class Strata:
         index = self._reader.index
         contexts = self._reader.contexts(index.context_ids[rows].tolist())
         found = Examples()
-        for row, context in zip(rows.tolist(), contexts, strict=True):
-            begin, end = int(index.starts[row]), int(index.starts[row + 1])
-            there = slice(*np.searchsorted(flat, (begin, end)).tolist())
+        begins, ends = index.starts[rows], index.starts[rows + 1]
+        spans = np.stack((begins, ends, np.searchsorted(flat, begins), np.searchsorted(flat, ends)), axis=1).tolist()
+        for context, (begin, end, first, last) in zip(contexts, spans, strict=True):
             dense = np.zeros(end - begin, np.float32)
-            dense[flat[there] - begin] = values[there]
+            dense[flat[first:last] - begin] = values[first:last]
             found.append(
                 Example.model_construct(
                     context=context, values=tuple(dense.tolist()), stratum=stratum, threshold=stats.threshold, scale=stats.max

@@ -83,5 +83,5 @@ class FeatureFacts:
     def _row(self, columns: str, feature: int) -> dict[str, Any]:
         """Some columns of a feature as a record's fields. Raises `UserError` when there is no such feature."""
         self._static.key(feature)
-        (row,) = self._database.table(f"SELECT {columns} FROM feature WHERE feature = {int(feature)}").to_pylist()
+        (row,) = self._database.records(f"SELECT {columns} FROM feature WHERE feature = ?", [feature])
         return {**row, "top_tokens": self.top_tokens(feature)}

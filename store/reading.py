@@ -11,13 +11,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import scipy.sparse
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int32, Int64
 
 from .database import interruptible
 from .errors import UserError
 from .held import HeldActivations
 from .records import SPLITS, Context, DictionaryInfo, FeatureKey, RelatedFeature, Split, TokenValue
 from .tokens import ContextIndex, TokenTable, contributions
+
+_Tokens = Int32[np.ndarray, " n"]
+_CONTEXT = ("context", "document", "ids", "starts", "ends")
 
 
 class Database:
@@ -31,6 +34,13 @@ class Database:
         """All rows of a query."""
         with interruptible():
             return list(self._cursor().execute(query, list(parameters)).fetchall())
+
+    def records(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """All rows of a query, their values by the names of the columns."""
+        with interruptible():
+            result = self._cursor().execute(query, list(parameters))
+            names = [column[0] for column in result.description]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def columns(self, query: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> dict[str, np.ndarray]:
         """All columns of a query as NumPy arrays; no value may be null."""
@@ -97,6 +107,11 @@ class StaticReader:
     def vocabulary(self) -> list[str]:
         """Text of every token id as it stands alone."""
         return [str(text) for (text,) in self._database.rows("SELECT text FROM vocabulary ORDER BY token")]
+
+    @cached_property
+    def lengths(self) -> Int64[np.ndarray, " vocabulary"]:
+        """Characters of each of them."""
+        return np.fromiter(map(len, self.vocabulary), np.int64, len(self.vocabulary))
 
     def neighbours(self, feature: int) -> tuple[RelatedFeature, ...]:
         """Nearest features by cosine of the decoder directions."""
@@ -269,11 +284,7 @@ class SplitReader:
         if "tokens" in self.__dict__:
             return [self._in_memory(int(i)) for i in ids]
         wanted = sorted({int(i) for i in ids})
-        query = (
-            "SELECT c.context, c.document, c.ids, c.starts, c.ends, d.text FROM context c JOIN document d USING (document) "
-            f"WHERE c.split = ? AND c.context IN ({', '.join(map(str, wanted)) or 'NULL'})"
-        )
-        found = {row[0]: self._context(*row) for row in self._database.rows(query, [self.split])}
+        found = self._from_database(wanted) if wanted else {}
         missing = [i for i in wanted if i not in found]
         if missing:
             raise self._no_context(missing[0])
@@ -286,21 +297,46 @@ class SplitReader:
         if row == tokens.n_contexts or tokens.context_ids[row] != number:
             raise self._no_context(number)
         here = slice(int(tokens.starts[row]), int(tokens.starts[row + 1]))
-        ids, starts, ends = (column[here].tolist() for column in (tokens.ids, tokens.char_start, tokens.char_end))
-        return self._context(number, int(tokens.document[row]), ids, starts, ends, tokens.document_text(row))
+        ids, starts, ends = (column[here] for column in (tokens.ids, tokens.char_start, tokens.char_end))
+        return self._context(number, int(tokens.document[row]), tokens.document_text(row), ids, starts, ends)
+
+    def _from_database(self, wanted: list[int]) -> dict[int, Context]:
+        """Those of these contexts that are in the split."""
+        read = self._database.columns(
+            "SELECT context, document, ids, starts, ends FROM context WHERE split = ? AND context IN (SELECT unnest(?))",
+            [self.split, wanted],
+        )
+        texts = self._database.rows(
+            "SELECT document, text FROM document WHERE document IN (SELECT unnest(?::BIGINT[]))",
+            [np.unique(read["document"]).tolist()],
+        )
+        text_of = dict(texts)
+        rows = zip(*(read[name].tolist() for name in _CONTEXT), strict=True)
+        return {number: self._context(number, document, text_of[document], *lists) for number, document, *lists in rows}
 
     def _no_context(self, number: int) -> UserError:
         return UserError(f"There is no context {number} among the {self.split} contexts of this store.")
 
-    def _context(self, number: int, document: int, ids: list[int], starts: list[int], ends: list[int], text: str) -> Context:
+    def _context(self, number: int, document: int, text: str, ids: _Tokens, starts: _Tokens, ends: _Tokens) -> Context:
         return Context.model_construct(
             id=number,
             document=document,
             split=self.split,
-            ids=tuple(ids),
-            strings=tuple(contributions(text, starts, ends)),
-            offsets=tuple(zip(starts, ends, strict=True)),
+            ids=tuple(ids.tolist()),
+            strings=self._strings(text, ids, starts, ends),
+            offsets=tuple(zip(starts.tolist(), ends.tolist(), strict=True)),
         )
+
+    def _strings(self, text: str, ids: _Tokens, starts: _Tokens, ends: _Tokens) -> tuple[str, ...]:
+        """`contributions` of a window. Where every token adds what it is when it stands alone, as nearly everywhere, the
+        vocabulary's own strings are taken, which is several times as fast.
+        """
+        vocabulary, lengths = self._static.vocabulary, self._static.lengths
+        if len(ids) and np.array_equal(np.cumsum(lengths[ids]) + starts[0], ends):
+            pieces = [vocabulary[token] for token in ids.tolist()]
+            if text.startswith("".join(pieces), int(starts[0])):
+                return tuple(pieces)
+        return tuple(contributions(text, starts.tolist(), ends.tolist()))
 
 
 def _flat(column: pa.ChunkedArray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -114,9 +115,5 @@ def contributions(text: str, starts: list[int], ends: list[int]) -> list[str]:
     concatenate to the text of the window: a character that several tokens make up goes to the first of them, a space that the
     tokenizer left out between two tokens goes to the second.
     """
-    pieces: list[str] = []
-    reached = starts[0] if starts else 0
-    for end in ends:
-        pieces.append(text[reached:end] if end > reached else "")
-        reached = max(reached, end)
-    return pieces
+    reached = accumulate(ends, max, initial=starts[0] if starts else 0)
+    return [text[begin:end] for begin, end in pairwise(reached)]

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.locking import write_lock
 from dragoman.store.records import Facet, FeatureKey, Label
+from dragoman.tools.workbench import Workbench
 from tests.support.synthetic import make_rows, make_store, write_shards
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +79,26 @@ def test_contexts_of_any_split_in_the_order_asked_for(synthetic_store: Store) ->
     assert synthetic_store.contexts([]) == []
     with pytest.raises(UserError, match="no context 100000"):
         synthetic_store.contexts([0, 100_000])
+
+
+def test_contexts_read_from_memory_are_those_of_the_database(organism_bench: Workbench) -> None:
+    """Here nearly every string is the vocabulary's own; in the synthetic store none is."""
+    with Store.open(organism_bench.store.path) as store:
+        ids = store.tokens("train").context_ids[::-3].tolist()
+        other = int(store.tokens("test").context_ids[0])
+    with Store.open(organism_bench.store.path) as store:
+        read = store.train_view().contexts(ids)
+        table = store.tokens("train")
+        assert store.train_view().contexts(ids) == read
+        with pytest.raises(UserError, match=f"no context {other} among the train"):
+            store.train_view().contexts([other])
+    own = 0
+    for number, context in zip(ids, read, strict=True):
+        row = int(np.searchsorted(table.context_ids, number))
+        assert list(context.strings) == table.strings(row)
+        assert list(context.ids) == table.ids[table.starts[row] : table.starts[row + 1]].tolist()
+        own += context.strings == tuple(table.vocabulary[token] for token in context.ids)
+    assert own > len(read) / 2
 
 
 def test_search_finds_labels_by_their_words(tmp_path: Path) -> None:
