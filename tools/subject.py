@@ -27,6 +27,7 @@ from .fingerprint import files_hash, tensors_hash
 from .hooks import HookPoint, parse_hook_point
 from .linear import PackedModules
 from .loading import choose_device, choose_dtype, load_model, locate, weight_files
+from .watching import watch
 
 
 class Tokens(NamedTuple):
@@ -330,7 +331,7 @@ class Subject:
                 own.captured = None
             return {name: captured[point] for name, point in names.items()}
 
-        handles = [self._hook(point, keep) for point in wanted]
+        handles = [watch(self.family, self.blocks[point.layer], point, keep) for point in wanted]
         try:
             yield run
         finally:
@@ -361,53 +362,3 @@ class Subject:
     @cached_property
     def _packed(self) -> PackedModules:
         return PackedModules(self.blocks)
-
-    def _hook(self, point: HookPoint, keep: Callable[[HookPoint, Tensor], None]) -> Any:
-        family, block = self.family, self.blocks[point.layer]
-
-        def before(module: nn.Module) -> Any:
-            def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-                keep(point, args[0] if args else kwargs["hidden_states"])
-
-            return module.register_forward_pre_hook(hook, with_kwargs=True)
-
-        def after(module: nn.Module) -> Any:
-            def hook(_: nn.Module, __: Any, output: Any) -> None:
-                keep(point, output[0] if isinstance(output, tuple) else output)
-
-            return module.register_forward_hook(hook)
-
-        def before_weight(module: nn.Module) -> Any:
-            def hook(norm: nn.Module, args: tuple[Any, ...]) -> None:
-                keep(point, normalized(args[0], norm, centred=family.norm == "layer"))
-
-            return module.register_forward_pre_hook(hook)
-
-        match point.kind:
-            case "resid_pre":
-                return before(block)
-            case "resid_mid":
-                return before(block.get_submodule(family.mlp_norm or family.mlp))
-            case "resid_post":
-                return after(block)
-            case "attn_out":
-                return after(block.get_submodule(family.attention_added))
-            case "z":
-                return before(block.get_submodule(family.attention_projection))
-            case "mlp_in":
-                return before(block.get_submodule(family.mlp))
-            case "mlp_normalized":
-                return before_weight(block.get_submodule(family.mlp_norm or family.mlp))
-            case "mlp_hidden":
-                return before(block.get_submodule(family.mlp_projection))
-            case _:
-                return after(block.get_submodule(family.mlp_added))
-
-
-def normalized(x: Float[Tensor, "... d"], norm: nn.Module, centred: bool) -> Float[Tensor, "... d"]:
-    """What the norm computes before it multiplies by its weight."""
-    epsilon = next(float(getattr(norm, name)) for name in ("variance_epsilon", "eps") if hasattr(norm, name))
-    x = x.float()
-    if centred:
-        x = x - x.mean(-1, keepdim=True)
-    return x / (x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt()

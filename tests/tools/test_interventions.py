@@ -55,7 +55,7 @@ def sharpened(subject: Subject) -> Subject:
 def test_with_a_cache_as_without_one(family: str, tiny: Tiny, tmp_path: Path) -> None:
     subject = sharpened(tiny(family))
     dictionary = Sae(tmp_path / "sae", "resid_post.1", "layer_norm").load(subject)
-    plain = Sae(tmp_path / "plain", "resid_pre.1").load(subject)
+    plain = Sae(tmp_path / "plain", "resid_pre.1", exclude=range(0, 300, 3)).load(subject)
     edits: list[Edit] = [
         steer(dictionary, [9], 2.0, [2.0], Positions(3)),
         steer(plain, [4], 3.0, [2.0], Positions(-1, None)),

@@ -55,7 +55,15 @@ def agrees(subject: Subject, edits: Sequence[Edit], point: Callable[[str, Tensor
 class Sae:
     """A SAELens SAE at a hook point, its file, and its equations in float64."""
 
-    def __init__(self, folder: Path, hook: str, normalize: str = "none", architecture: str = "standard", width: int = D) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hook: str,
+        normalize: str = "none",
+        architecture: str = "standard",
+        width: int = D,
+        exclude: Sequence[int] = (),
+    ) -> None:
         random = torch.Generator().manual_seed(3)
         shapes = {"W_enc": (width, F), "W_dec": (F, width), "b_enc": (F,), "b_dec": (width,), "threshold": (F,)}
         weights = {name: 0.4 * torch.randn(shape, generator=random) for name, shape in shapes.items()}
@@ -64,7 +72,7 @@ class Sae:
         save_file(weights, folder / "sae_weights.safetensors")
         config = {
             "architecture": architecture, "d_in": width, "d_sae": F, "dtype": "float32", "apply_b_dec_to_input": True,
-            "normalize_activations": normalize, "metadata": {"hook_name": hook},
+            "normalize_activations": normalize, "metadata": {"hook_name": hook, "exclude_special_tokens": list(exclude)},
         }  # fmt: skip
         (folder / "cfg.json").write_text(json.dumps(config))
         self.folder, self.normalize, self.architecture = folder, normalize, architecture
@@ -134,6 +142,38 @@ def test_ablate_clamp_and_steer_at_positions(family: str, normalize: str, tiny: 
         return x + sae.decode(g, x) - sae.decode(f, x)
 
     agrees(subject, edits, point)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("how", ["ablate", "steer", "dropped"])
+def test_tokens_that_a_dictionary_was_not_trained_on_are_left_alone(family: str, how: str, tiny: Tiny, tmp_path: Path) -> None:
+    """As in sae_lens (HookedSAETransformer, `exclude_special_tokens`): there the model's own tensor goes on."""
+    subject = tiny(family)
+    out = sorted({int(ids()[position]) for position in (0, 4, 5)})
+    sae = Sae(tmp_path / "sae", "resid_post.0", exclude=out)
+    dictionary = sae.load(subject)
+    edits: dict[str, Edit] = {
+        "ablate": ablate(dictionary, range(30)),
+        "steer": steer(dictionary, [7, 8], 2.0, [2.0, 3.0]),
+        "dropped": ablate(dictionary, [2], keep_error=False),
+    }
+
+    def point(name: str, x: Tensor) -> Tensor:
+        if name != "resid_post.0":
+            return x
+        f = sae.encode(x)
+        g = f.clone()
+        if how == "steer":
+            g[:, 7] += 4.0
+            g[:, 8] += 6.0
+        else:
+            g[:, : 30 if how == "ablate" else 0] = 0
+            g[:, 2] = 0
+        new = sae.decode(g, x) if how == "dropped" else x + sae.decode(g, x) - sae.decode(f, x)
+        return torch.where(torch.isin(ids(), torch.tensor(out))[:, None], x, new)
+
+    assert dictionary.facts.excluded_ids == tuple(out)
+    agrees(subject, [edits[how]], point)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -3,7 +3,9 @@
 At one hook point, in this order: what features read earlier write there is added; features that read and write there are changed,
 all of them from the same tensor, and what they write is added up; units are set. A dictionary that lies downstream of another
 edit reads the edited tensor. With the error term kept, x' = x + decode(f') - decode(f), at each hook point that the dictionary
-writes to; an MLP's own units (`neurons:`) are changed where they are, before the down projection.
+writes to; an MLP's own units (`neurons:`) are changed where they are, before the down projection. On tokens that a dictionary was
+not trained on (`excluded_ids`) its features are not edited, whatever the positions say: the model's own tensor goes on, as in
+sae-lens.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from dragoman.store.errors import UserError
 from dragoman.tools.hooks import HookPoint
@@ -49,6 +51,7 @@ class Intervention:
             else:
                 groups[id(edit.dictionary), edit.keep_error, edit.random].append(edit)
         self._groups = [_Group(subject, group) for group in groups.values()]
+        self._ids: np.ndarray | None = None
 
     @property
     def points(self) -> set[HookPoint]:
@@ -68,7 +71,7 @@ class Intervention:
             self._masks[edit.positions] = edit.positions.mask(layout, 0, columns)
         self.at(0)
         try:
-            with changed(self.subject, {point: self._change(point) for point in self.points}):
+            with self._ids_seen(), changed(self.subject, {point: self._change(point) for point in self.points}):
                 yield
         finally:
             self._masks.clear()
@@ -87,6 +90,32 @@ class Intervention:
     def _mask(self, positions: Positions, columns: int) -> Mask:
         return self._masks[positions][:, self._offset : self._offset + columns]
 
+    @contextmanager
+    def _ids_seen(self) -> Iterator[None]:
+        """Inside, the ids of the forward pass under way are known, where a dictionary leaves some out."""
+        if not any(group.excluded for group in self._groups):
+            yield
+            return
+
+        def hook(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+            self._ids = args[0].cpu().numpy()
+
+        handle = self.subject.decoder.get_input_embeddings().register_forward_pre_hook(hook)  # type: ignore[operator]
+        try:
+            yield
+        finally:
+            handle.remove()
+            self._ids = None
+
+    def _left(self, group: _Group, columns: int) -> list[Mask]:
+        """The masks of a group's edits, without the tokens that its dictionary was not trained on."""
+        masks = [self._mask(edit.positions, columns) for edit in group.edits]
+        if not group.excluded:
+            return masks
+        assert self._ids is not None, "the tokens are known while the model runs"
+        trained = ~np.isin(self._ids, group.excluded)
+        return [mask & trained for mask in masks]
+
     def _change(self, point: HookPoint) -> Change:
         reading = [g for g in self._groups if g.reads == point]
         arriving = [g for g in self._groups if point in g.writes and g.reads != point]
@@ -97,7 +126,7 @@ class Intervention:
             for group in arriving:
                 x = group.write(point, x)
             for group in reading:
-                group.read(x, [self._mask(edit.positions, columns) for edit in group.edits])
+                group.read(x, self._left(group, columns))
             for group in reading:
                 if point in group.writes:
                     x = group.write(point, x)
@@ -116,6 +145,7 @@ class _Group:
         self.edits, self.dictionary, self.keep_error, self.random = edits, first.dictionary, first.keep_error, first.random
         facts = self.dictionary.facts
         self.own_units = facts.format == "neurons"
+        self.excluded = facts.excluded_ids
         self.reads = subject.check(facts.hook_in)
         names = [facts.hook_in] if self.own_units else list(facts.hooks_out)
         self.writes = {subject.check(name): name for name in names}

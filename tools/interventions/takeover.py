@@ -18,7 +18,8 @@ from torch import Tensor
 
 from dragoman.tools.dictionaries import Dictionary, encode_in_chunks
 from dragoman.tools.hooks import HookPoint
-from dragoman.tools.subject import Subject, normalized
+from dragoman.tools.subject import Subject
+from dragoman.tools.watching import normalized
 
 from . import display
 from .edits import Edit, FeatureEdit

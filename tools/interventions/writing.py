@@ -1,4 +1,4 @@
-"""Changing tensors at hook points, in every family: the counterpart of `Subject.capture`, which reads them.
+"""Changing tensors at hook points, in every family: the counterpart of `tools/watching.py`, which sees them.
 
 What an edit returns takes the place of the tensor for everything downstream: a changed `resid_mid` reaches the residual stream as
 well as the norm before the MLP, a changed `mlp_in` only the MLP. Edits of one pass are called in the order of the forward pass.
@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dragoman.tools.hooks import HookPoint
-from dragoman.tools.subject import Subject, normalized
+from dragoman.tools.subject import Subject
+from dragoman.tools.watching import normalized
 
 Change = Callable[[Float[Tensor, "batch columns width"]], Float[Tensor, "batch columns width"]]
 """Given the tensor at a hook point, the tensor that takes its place; the same object where nothing changes."""
