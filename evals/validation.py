@@ -35,7 +35,7 @@ class Validator:
         train, strength = self.store.activations(feature, "train")
         tokens = self.store.tokens("validation")
         unknown = tokens.index.rows_of(self.store.unknown_contexts(feature, "validation"))
-        known = ~np.isin(self.text.row, unknown)
+        known = self.text.outside(unknown)
         contexts = Contexts(self.text, flat, values > threshold, self._train_ids[train[strength > threshold]], unknown)
         size = int(known.sum())
         real = np.zeros(len(self.text))
@@ -50,6 +50,7 @@ class Validator:
             spread = (strength @ strength / size - centre**2) * variance
             constant = len(said) == size and bool((strength == strength[:1]).all())  # rounding would make it more than 0
             r = float((strength @ real[said] / size - centre * mean) / spread**0.5) if spread > 0 and not constant else 0.0
-            return Fit(r, contexts.accuracy(np.unique(self.text.row[said])))
+            rows = self.text.row[said]
+            return Fit(r, contexts.accuracy(rows[np.flatnonzero(np.diff(rows, prepend=-1))]))
 
         return validate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +28,8 @@ MAX_AFFIXES = 240
 """How many of the commonest beginnings and endings of tokens are tried."""
 MAX_WORD_AFFIXES = 120
 """The same of whole words."""
+MAX_COSINES = 2000
+"""Names of which it is remembered which units are used alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,19 @@ class Lexicon:
     def places(self) -> dict[str, int]:
         """Symbol of each text."""
         return {text: place for place, text in enumerate(self.texts)}
+
+    @cached_property
+    def _cosines(self) -> OrderedDict[str, Floats]:
+        return OrderedDict()
+
+    def cosines(self, name: str) -> Floats:
+        """How alike each unit is used to one that is named; of the names asked for last it is remembered. Shape: (size,)."""
+        known = self._cosines.get(name)
+        if known is None:
+            known = self._cosines[name] = self.usage.vectors @ self.usage.direction(name)
+            if len(self._cosines) > MAX_COSINES:
+                self._cosines.popitem(last=False)
+        return known
 
     @cached_property
     def forms(self) -> Family:
@@ -159,14 +174,27 @@ class Bank:
         return np.asarray(self.flags[1].sum(0, dtype=np.float64))
 
     @cached_property
+    def flag_kinds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Tokens for which the same flags hold are of one kind: the kind of each (tokens,), its flags (kinds, conditions)."""
+        table = self.flags[1]
+        packed = np.packbits(table, axis=1)
+        code = np.zeros(len(table), np.int64)
+        for column in packed.T:
+            code = np.unique(code * 256 + column, return_inverse=True)[1]
+        flags = np.zeros((int(code.max(initial=0)) + 1, table.shape[1]), np.int64)
+        flags[code] = table
+        return code, flags
+
+    @cached_property
     def rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Distinct symbols of each window and where they stand first: starts (rows + 1,), symbols and flat indices (entries,)."""
+        """Distinct symbols of each window, in the order in which they come: starts (rows + 1,), symbols and flat indices of their
+        first places, ascending (entries,)."""
         text = self.text
         symbol = self.tokens.symbol_of[text.ids]
         order = np.lexsort((text.index, symbol, text.row))
         first = np.ones(len(order), bool)
         first[1:] = (text.row[order[1:]] != text.row[order[:-1]]) | (symbol[order[1:]] != symbol[order[:-1]])
-        kept = order[first]
+        kept = np.sort(order[first])
         starts = np.searchsorted(text.row[kept], np.arange(len(text.starts)))
         return starts, symbol[kept], kept
 

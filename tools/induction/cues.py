@@ -68,12 +68,11 @@ def _thin(at: Longs, weight: Doubles, value: Doubles) -> tuple[Longs, Doubles, D
 def _earlier_symbols(bank: Bank, at: Longs) -> tuple[Longs, Longs]:
     """Distinct symbols that stand before each token in its window, and which of the tokens each belongs to. Shapes: (pairs,)."""
     starts, symbol, first = bank.rows
-    row = bank.text.row[at]
-    length = starts[row + 1] - starts[row]
+    begin = starts[bank.text.row[at]]
+    length = np.searchsorted(first, at) - begin
     owner = np.repeat(np.arange(len(at)), length)
-    entry = np.arange(len(owner)) - np.repeat(np.cumsum(length) - length, length) + starts[row][owner]
-    before = first[entry] < at[owner]
-    return symbol[entry[before]], owner[before]
+    entry = np.arange(len(owner)) + np.repeat(begin - np.cumsum(length) + length, length)
+    return symbol[entry], owner
 
 
 def _union(

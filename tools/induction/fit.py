@@ -40,7 +40,7 @@ class Groups:
     def __init__(self, items: int, members: Sequence[Longs], weights: Sequence[NDArray[np.floating] | None]) -> None:
         """`members`: the items of each clause; `weights`: what is summed, None for a plain count. Shapes: (found,), (items,)."""
         self.weights = weights
-        self.code = np.zeros(items, np.int32)
+        self.code = np.zeros(items, np.int64)
         self.sums = np.zeros((len(weights), 1 << len(members)))
         """Each weight's sum over the items for which just these clauses hold; 0 for none of them. Shape: (weights, cells)."""
         for bit, at in enumerate(members):
@@ -65,9 +65,9 @@ class Groups:
         sums[:, 0] = 0
         return sums
 
-    def _tally(self, code: NDArray[np.int32], at: Longs) -> Doubles:
+    def _tally(self, code: Longs, at: Longs) -> Doubles:
         cells = self.sums.shape[1]
-        return np.stack([np.bincount(code, None if w is None else w[at], cells) for w in self.weights]).astype(np.float64)
+        return np.stack([np.bincount(code, None if w is None else w.take(at), cells) for w in self.weights]).astype(np.float64)
 
 
 class Board:

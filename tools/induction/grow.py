@@ -87,8 +87,9 @@ class Evidence:
         firing = value > FIRES
         rows = np.zeros(0, np.int64) if unknown is None else unknown
         self.contexts = Contexts(bank.text, at, firing, bank.text.ids[at[firing]], rows)
-        self.known = ~np.isin(bank.text.row, rows)
+        self.known = bank.text.outside(rows)
         """Which tokens anything is known about. Shape: (tokens,)."""
+        self._sampled = len(rows) > 0
         self.free = np.ones(len(bank.text), bool)
         self.left = {offset: bank.counts(offset).copy() for offset in (0, *OFFSETS)}
         """How often each token id stands at the place, over the tokens not yet covered. Shapes: (vocabulary + 1,)."""
@@ -107,7 +108,7 @@ class Evidence:
         key = (tokens, conditions)
         if key not in self._places:
             found = where(Clause("strongly", tokens, conditions), self.bank.text)
-            self._places[key] = found[self.known[found]]
+            self._places[key] = found[self.known.take(found)] if self._sampled else found
         return self._places[key]
 
     def rows(self, tokens: Tokens, conditions: tuple[Condition, ...]) -> Longs:
@@ -126,7 +127,8 @@ class Evidence:
             left -= np.bincount(text.shifted(offset)[at], minlength=len(left))
         for place, left in self.left_words.items():
             left -= np.bincount(text.words_at(place)[at], minlength=len(left))
-        self.left_flags -= bank.flags[1][at].sum(0, dtype=np.int64)
+        kind, flags = bank.flag_kinds
+        self.left_flags -= np.bincount(kind[at], minlength=len(flags)) @ flags
 
 
 def squares(n: Doubles, s: Doubles) -> Doubles:
@@ -150,7 +152,8 @@ def grow(evidence: Evidence, most: int = MAX_CLAUSES) -> list[Node]:
             break
         if split and split_score > fresh_score:
             parent = nodes[place]
-            nodes[place] = Node(parent.tokens, parent.conditions, np.setdiff1d(parent.at, split.at), parent.gain, parent.words)
+            rest = parent.at[np.isin(parent.at, split.at, assume_unique=True, invert=True)]
+            nodes[place] = Node(parent.tokens, parent.conditions, rest, parent.gain, parent.words)
             splits[place] = _best_split(evidence, nodes[place])
             nodes.append(split)
         elif fresh:

@@ -10,6 +10,8 @@ sets (a short list, a form, an affix, "used like") are compared with it by the s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +30,8 @@ SEEDS = 12
 """How many of the most telling tokens "used like" is tried around."""
 PENALTY = 0.0025
 """Share of the total squares that every further word of a label must bring."""
+LIKE_WORDS = 3.0
+"""Words of the shortest "used like"."""
 
 
 class Candidate(NamedTuple):
@@ -48,22 +52,45 @@ def tally(ids: NDArray[np.int64] | NDArray[np.int32], weight: Doubles, size: int
     return np.bincount(ids, weight, size).astype(np.float64)
 
 
-class Tally(NamedTuple):
+@dataclass(frozen=True)
+class Tally:
     """Counts and sums of a place (the token itself, or a neighbour) over the tokens under study."""
 
     n: Doubles
     """Tokens with each token id at the place; the last entry is for "outside the window". Shape: (vocabulary + 1,)."""
     s: Doubles
     """Sum of the activations on them. Shape: (vocabulary + 1,)."""
-    forms: Doubles
-    """The same two for each of the bank's forms. Shape: (forms, 2)."""
+    places: Places
+    """All places that are tallied together."""
+    number: int
+    """Which of them this one is."""
+
+    @property
+    def forms(self) -> Doubles:
+        """The same two for each of the bank's forms. Shape: (forms, 2)."""
+        return self.places.forms[:, 2 * self.number : 2 * self.number + 2]
 
 
-def tallies(lexicon: Lexicon, places: Sequence[tuple[Doubles, Doubles]]) -> list[Tally]:
-    """Tallies from the counts and sums of several places; the forms of all are added up in one product."""
-    columns = np.stack([column for pair in places for column in pair], axis=1).astype(np.float32)
-    sums = (lexicon.forms.members @ columns).astype(np.float64)
-    return [Tally(n, s, sums[:, 2 * i : 2 * i + 2]) for i, (n, s) in enumerate(places)]
+@dataclass(frozen=True)
+class Places:
+    """Several places, whose forms are added up in one product, if any is asked for."""
+
+    lexicon: Lexicon
+    """What stands there."""
+    sums: Sequence[tuple[Doubles, Doubles]]
+    """Counts and sums of each place."""
+
+    @cached_property
+    def forms(self) -> Doubles:
+        """Counts and sums of each form at each place. Shape: (forms, 2 * places)."""
+        columns = np.stack([column for pair in self.sums for column in pair], axis=1).astype(np.float32)
+        return np.asarray((self.lexicon.forms.members @ columns).astype(np.float64))
+
+
+def tallies(lexicon: Lexicon, sums: Sequence[tuple[Doubles, Doubles]]) -> list[Tally]:
+    """Tallies from the counts and sums of several places."""
+    places = Places(lexicon, sums)
+    return [Tally(n, s, places, number) for number, (n, s) in enumerate(sums)]
 
 
 def token_sets(
@@ -73,10 +100,12 @@ def token_sets(
 
     `total`: sum of squares, of which scores are shares.
     """
-    if _unlimited(tally, gain) / total - PENALTY <= floor:
+    bound = _unlimited(tally, gain) / total
+    if bound - PENALTY <= floor:
         return []
     found = [*_lists(lexicon, tally.n, tally.s, gain, total, limit), *_forms(lexicon, tally.forms, gain, total)]
-    found += _likes(lexicon, tally.n, tally.s, gain, total)
+    if sum(candidate.score > bound - PENALTY * LIKE_WORDS for candidate in found) < most:
+        found += _likes(lexicon, tally.n, tally.s, gain, total, bound)
     return sorted(found, key=lambda candidate: -candidate.score)[:most]
 
 
@@ -87,6 +116,15 @@ def _unlimited(tally: Tally, gain: Gain) -> float:
     order = np.argsort(-s / n, kind="stable")
     n, s = np.cumsum(n[order]), np.cumsum(s[order])
     return float(max(gain(n, s).max(initial=0.0), gain(n[-1] - n, s[-1] - s).max(initial=0.0))) if len(live) else 0.0
+
+
+def _highest(values: Doubles, most: int) -> NDArray[np.int64]:
+    """Places of the highest values, the highest first, of equal ones the first first. Shape: (at most `most`,)."""
+    if len(values) <= 4 * most:
+        return np.argsort(-values, kind="stable")[:most]
+    least = np.partition(values, len(values) - most)[len(values) - most]
+    enough = np.flatnonzero(values >= least)
+    return enough[np.argsort(-values[enough], kind="stable")[:most]]
 
 
 def _candidate(gain: float, total: float, tokens: Tokens, words: float) -> Candidate:
@@ -108,24 +146,22 @@ def _pick(
     count: Doubles, mass: Doubles, fine: NDArray[np.bool_], price: Doubles, gain: Gain, total: float, limit: int
 ) -> tuple[list[int], float]:
     """Up to `MAX_LITERALS` entries, each of which brings more than it costs, and what they bring."""
-    single = np.where((count > 0) & fine, gain(count, mass) - PENALTY * total * price, -np.inf)
-    order = np.argsort(-single, kind="stable")[:40]
-    order = order[np.isfinite(single[order])]
+    live = np.flatnonzero((count > 0) & fine)
+    order = live[_highest(gain(count[live], mass[live]) - PENALTY * total * price[live], 40)]
     if len(order) == 0:
         return [], 0.0
+    n, s, cost = count[order], mass[order], PENALTY * total * price[order]
     chosen: list[int] = []
     size, sum_, best = 0.0, 0.0, -np.inf
-    while len(chosen) < limit:
-        trial = gain(size + count[order], sum_ + mass[order])
-        net = trial - PENALTY * total * price[order]
-        pick = int(np.argmax(net))
+    while len(chosen) < min(limit, len(order)):
+        trial = gain(size + n, sum_ + s)
+        net = trial - cost
+        pick = int(net.argmax())
         if chosen and net[pick] < best:
             break
-        best, size, sum_ = float(trial[pick]), size + count[order[pick]], sum_ + mass[order[pick]]
+        best, size, sum_ = float(trial[pick]), size + n[pick], sum_ + s[pick]
         chosen.append(int(order[pick]))
-        order = np.delete(order, pick)
-        if len(order) == 0:
-            break
+        cost[pick] = np.inf
     return chosen, best
 
 
@@ -138,22 +174,26 @@ def _forms(lexicon: Lexicon, sums: Doubles, gain: Gain, total: float) -> list[Ca
     ]
 
 
-def _likes(lexicon: Lexicon, n: Doubles, s: Doubles, gain: Gain, total: float) -> list[Candidate]:
+def _likes(lexicon: Lexicon, n: Doubles, s: Doubles, gain: Gain, total: float, bound: float) -> list[Candidate]:
+    """The best set "used like" up to three of the most telling units. `bound`: what no set exceeds, as a share of the total."""
     usage = lexicon.usage
-    brings = np.where((n[:-1] > 0) & lexicon.comparable, gain(n[:-1], s[:-1]), -np.inf)
-    seeds = np.argsort(-brings, kind="stable")[:SEEDS]
-    names = list(dict.fromkeys(usage.bare[token] for token in seeds[np.isfinite(brings[seeds])]))
+    live = np.flatnonzero(n[:-1] > 0)
+    named = live[lexicon.comparable[live]]
+    seeds = named[_highest(gain(n[named], s[named]), SEEDS)]
+    names = list(dict.fromkeys(usage.bare[token] for token in seeds))
     if not names:
         return []
-    live = np.flatnonzero(n[:-1] > 0)
-    vectors, sums = usage.vectors[live].T, np.stack((n[live], s[live]), axis=1).astype(np.float32)
+    sums = np.stack((n[live], s[live]), axis=1).astype(np.float32)
     directions = np.stack([usage.direction(name) for name in names])
+    each = np.stack([lexicon.cosines(name) for name in names]).take(live, 1)
     best: Candidate | None = None
     chosen: tuple[int, ...] = ()
     for size in (1, 2, 3):
-        centres = directions if not chosen else directions + directions[list(chosen)].sum(0)
-        centres = centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9)
-        near = centres @ vectors
+        if best and bound - PENALTY * (2.0 + size) < best.score:
+            break
+        others = list(chosen)
+        length = np.linalg.norm(directions + directions[others].sum(0), axis=1, keepdims=True)
+        near = (each + each[others].sum(0)) / np.maximum(length, 1e-9)
         found: Candidate | None = None
         pick_found = 0
         for closeness, least in COSINE.items():

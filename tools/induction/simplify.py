@@ -7,6 +7,7 @@ Which of them becomes the label is for validation to say (`induce.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -41,6 +42,7 @@ Step = tuple[Body, Body | None]
 """A clause, its strength aside, and what becomes of it; None where it goes."""
 
 
+@lru_cache(maxsize=4096)
 def length(pattern: Pattern) -> int:
     """Words of the pattern in English."""
     return len(render(pattern).split())

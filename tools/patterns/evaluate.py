@@ -60,7 +60,7 @@ def _beside(near: Near, text: PatternText) -> NDArray[np.int64]:
     here = there - near.offset
     inside = (here >= 0) & (here < len(text))
     here, there = here[inside], there[inside]
-    return cast(NDArray[np.int64], here[text.row[here] == text.row[there]])
+    return cast(NDArray[np.int64], here[text.row.take(here) == text.row.take(there)])
 
 
 def holds(condition: Condition, text: PatternText, at: NDArray[np.int64]) -> Mask:
@@ -68,17 +68,17 @@ def holds(condition: Condition, text: PatternText, at: NDArray[np.int64]) -> Mas
     if isinstance(condition, Unless):
         return ~holds(condition.inner, text, at)
     if isinstance(condition, Near):
-        return text.vocabulary_mask(condition.tokens)[text.shifted(condition.offset)[at]]
+        return text.vocabulary_mask(condition.tokens).take(text.shifted(condition.offset).take(at))
     if isinstance(condition, Earlier):
         return reaches(condition.scope, text.last_before(condition.tokens, at), text, at)
     if isinstance(condition, Begins):
-        return text.vocabulary_mask(condition.tokens)[text.ids[text.starts_of(condition.unit)[at]]]
+        return text.vocabulary_mask(condition.tokens).take(text.ids.take(text.starts_of(condition.unit).take(at)))
     if isinstance(condition, Word):
-        return text.word_mask(condition.words)[text.words_at(condition.place)[at]]
+        return text.word_mask(condition.words).take(text.words_at(condition.place).take(at))
     if isinstance(condition, Position):
-        place = text.position[at]
+        place = text.position.take(at)
         return place < condition.count if condition.side == "first" else place >= condition.count
-    return everywhere(condition, text)[at]
+    return everywhere(condition, text).take(at)
 
 
 def everywhere(condition: Condition, text: PatternText) -> Mask:
@@ -100,8 +100,8 @@ def everywhere(condition: Condition, text: PatternText) -> Mask:
 def reaches(scope: str | int, last: NDArray[np.int64], text: PatternText, at: NDArray[np.int64]) -> Mask:
     """Whether the place `last` before each of the tokens `at` (or -1) lies in its scope. Shape: (at,)."""
     if isinstance(scope, int):
-        return (last >= text.row_start[at]) & (at - last <= scope)
-    return last >= text.starts_of(scope)[at]
+        return (last >= text.row_start.take(at)) & (at - last <= scope)
+    return last >= text.starts_of(scope).take(at)
 
 
 def _in_span(characters: Mask, text: PatternText) -> Mask:

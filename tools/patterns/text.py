@@ -21,6 +21,9 @@ Mask = NDArray[np.bool_]
 CACHE_BYTES = 256 * 2**20
 """Room for the masks of conditions that were evaluated before."""
 
+PLACES_BYTES = 64 * 2**20
+"""Room for where the tokens of sets stand."""
+
 
 class TokenTable(Protocol):
     """What a PatternText reads of the store's token table."""
@@ -71,6 +74,8 @@ class PatternText:
         self._words_at: dict[int, Longs] = {}
         self._word_sets: OrderedDict[Tokens, Mask] = OrderedDict()
         self._sets: OrderedDict[Tokens, Mask] = OrderedDict()
+        self._places_of: OrderedDict[Tokens, Longs] = OrderedDict()
+        self._room = PLACES_BYTES
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -97,6 +102,14 @@ class PatternText:
         """Place in the window, from 0. Shape: (tokens,)."""
         return self.index - self.row_start
 
+    def outside(self, rows: Longs) -> Mask:
+        """Which tokens lie in none of these windows. Shape: (tokens,)."""
+        if len(rows) == 0:
+            return np.ones(len(self.ids), bool)
+        left = np.ones(len(self.starts) - 1, bool)
+        left[rows] = False
+        return left[self.row]
+
     def shifted(self, offset: int) -> Ints:
         """Token id so many places away in the same window, or the number of token ids where the window has ended.
         Shape: (tokens,)."""
@@ -115,22 +128,41 @@ class PatternText:
         return found
 
     @cached_property
+    def _places(self) -> Longs:
+        """Token ids as numpy wants indices, so that it need not convert them each time. Shape: (tokens,)."""
+        return self.ids.astype(np.int64)
+
+    @cached_property
     def _occurrences(self) -> tuple[Longs, Longs]:
         """Where each token id occurs: starts (vocabulary + 1,) into flat indices (tokens,), ascending within an id."""
         order = np.argsort(self.ids, kind="stable")
         return np.searchsorted(self.ids[order], np.arange(len(self.vocabulary) + 1)), order
 
     def places_of(self, tokens: Tokens) -> Longs:
-        """Where tokens of the set stand, ascending. Shape: (found,)."""
+        """Where tokens of the set stand, ascending; remembered, and not to be written to. Shape: (found,)."""
+        places = self._places_of.get(tokens)
+        if places is not None:
+            self._places_of.move_to_end(tokens)
+            return places
+        places = self._find(tokens)
+        self._places_of[tokens] = places
+        self._room -= places.nbytes
+        while self._room < 0:
+            self._room += self._places_of.popitem(last=False)[1].nbytes
+        return places
+
+    def _find(self, tokens: Tokens) -> Longs:
         mask = self.vocabulary_mask(tokens)
         chosen = np.flatnonzero(mask)
         starts, order = self._occurrences
+        if len(chosen) == 1:
+            return order[starts[chosen[0]] : starts[chosen[0] + 1]]
         if len(chosen) > 64:
-            return np.flatnonzero(mask[self.ids])
-        found = [order[starts[token] : starts[token + 1]] for token in chosen]
-        if len(found) == 1:
-            return found[0]
-        return np.sort(np.concatenate(found)) if found else np.zeros(0, np.int64)
+            return np.flatnonzero(mask.take(self._places))
+        here = np.zeros(len(self.ids), bool)
+        for token in chosen:
+            here[order[starts[token] : starts[token + 1]]] = True
+        return np.flatnonzero(here)
 
     def places_of_id(self, token: int) -> Longs:
         """Where one token id stands, ascending. Shape: (found,)."""

@@ -80,11 +80,11 @@ class Usage:
             return ~self._fits(texts, factor.inner)
         if isinstance(factor, Like):
             alike = {self.vocabulary[place] for place in np.flatnonzero(self.like(factor))} | set(factor.names)
-            return np.array([text in alike for text in texts], bool)
+            return np.fromiter(map(alike.__contains__, texts), bool, len(texts))
         if isinstance(factor, Form):
             return np.array([FORMS[factor.name].test(text) for text in texts], bool)
         if isinstance(factor, OneOf):
-            return np.array([text in factor.texts for text in texts], bool)
+            return np.fromiter(map(set(factor.texts).__contains__, texts), bool, len(texts))
         return np.array([affixed(factor, text) for text in texts], bool)
 
     @cached_property
