@@ -1,7 +1,8 @@
 """What a label's scores cost a judge, in prompt tokens that vLLM had to compute, against the usual way of asking.
 
 Both ways are sent to the same vLLM server on the CPU, with the prefix cache on, about the same texts; tokens are vLLM's own
-counts.
+counts. How many questions of ours reach the interval width of the usual number is measured first, on the answers of the small
+judge (tests/vllm/widths.py).
 `DRAGOMAN_BENCH=full` asks about more labels and writes docs/benchmarks/judge_cost.md. Part of `make test-vllm`.
 """
 
@@ -32,13 +33,19 @@ from dragoman.evals.judge.model import ModelReader
 from dragoman.evals.judge.reader import Answer, Marked, Passage, Simulated, Step
 from dragoman.store.ledger import Ledger
 from tests.vllm import usual
-from tests.vllm.exams import texts
+from tests.vllm.exams import Claim, Question, texts, unseen
 from tests.vllm.served import Served
+from tests.vllm.small_judge import FOLDER
+from tests.vllm.widths import Asked, Widths, compare, of_ability
 
 pytestmark = pytest.mark.vllm
 
 FULL = os.environ.get("DRAGOMAN_BENCH") == "full"
 LABELS = 8 if FULL else 2
+JUDGED = 16 if FULL else 3
+"""Labels on which the small judge's intervals are measured."""
+ABILITIES = (0.8, 0.9, 0.97, 0.995)
+"""AUROCs of made-up judges, for which the same is computed."""
 DETECTION, FUZZING, SIMULATION = 100, 100, 10
 """Questions of each score: what is usual."""
 SHORT, LONG = 32, 64
@@ -64,6 +71,14 @@ class Label:
     detection: list[Passage]
     fuzzing: list[Marked]
     simulation: list[Passage]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Questions of each score."""
+
+    detection: int = DETECTION
+    fuzzing: int = FUZZING
 
 
 @dataclass
@@ -114,7 +129,7 @@ def labels(tokenizer: PreTrainedTokenizerFast) -> list[Label]:
     rng = np.random.default_rng(0)
     pieces = [p for text in texts() if len(p := _pieces(tokenizer, text)) >= LONG]
     made = []
-    for number in range(LABELS):
+    for number in range(2 * LABELS):
         drawn = [pieces[i] for i in rng.permutation(len(pieces))[: DETECTION + SIMULATION]]
         short = [Passage(tuple(p[:SHORT])) for p in drawn[:DETECTION]]
         firing = [p for p in short[: FUZZING // 2] for _ in range(2)]
@@ -143,11 +158,13 @@ class Answered:
         )
 
 
-def ours(reader: ModelReader, label: Label, number: int) -> dict[str, Callable[[], Awaitable[Sequence[Answer | Simulated]]]]:
+def ours(
+    reader: ModelReader, label: Label, number: int, ask: Numbers
+) -> dict[str, Callable[[], Awaitable[Sequence[Answer | Simulated]]]]:
     """The three scores as steps that can be counted one by one."""
     return {
-        "detection": lambda: reader.detect(label.claim, label.detection, Step(number, "ours/detection")),
-        "fuzzing": lambda: reader.fuzz(label.claim, label.fuzzing, Step(number, "ours/fuzzing")),
+        "detection": lambda: reader.detect(label.claim, label.detection[: ask.detection], Step(number, "ours/detection")),
+        "fuzzing": lambda: reader.fuzz(label.claim, label.fuzzing[: ask.fuzzing], Step(number, "ours/fuzzing")),
         "simulation": lambda: reader.simulate(label.claim, label.simulation, Step(number, "ours/simulation")),
     }
 
@@ -166,21 +183,25 @@ def usually(label: Label) -> dict[str, list[Request]]:
     }
 
 
-def measure(server: Served, path: Path, asked: list[Label]) -> dict[str, dict[str, Tokens]]:
-    """Tokens a label of every way of asking and every score."""
+def measure(server: Served, path: Path, asked: list[Label], fewer: Numbers) -> dict[str, dict[str, Tokens]]:
+    """Tokens a label of every way of asking and every score. What is asked fewer questions are other labels, since the server
+    remembers what it has read.
+    """
 
     async def run() -> dict[str, dict[str, Tokens]]:
         model = server.named()
         await model.check()
         found: dict[str, dict[str, Tokens]] = {}
         async with Gateway(Ledger(path / "ledger.sqlite"), "cost", 0, Budget()) as gateway:
+            reader = ModelReader(Answered(gateway), model)
             for number, label in enumerate(asked):
-                for score, work in ours(ModelReader(Answered(gateway), model), label, number).items():
-                    with _counting(server, found.setdefault("ours", {}).setdefault(score, Tokens()), len(asked)):
+                way, ask = (OURS, Numbers()) if number < LABELS else (EQUAL, fewer)
+                for score, work in ours(reader, label, number, ask).items():
+                    with _counting(server, found.setdefault(way, {}).setdefault(score, Tokens())):
                         answers = await work()
                     assert all(a.unscored is None for a in answers), answers[0]
-                for score, requests in usually(label).items():
-                    with _counting(server, found.setdefault("usual", {}).setdefault(score, Tokens()), len(asked)):
+                for score, requests in usually(label).items() if number < LABELS else ():
+                    with _counting(server, found.setdefault(USUAL, {}).setdefault(score, Tokens())):
                         calls = [gateway.ask(model, r, Place(number, f"usual/{score}", i)) for i, r in enumerate(requests)]
                         await asyncio.gather(*calls)
         return found
@@ -188,22 +209,65 @@ def measure(server: Served, path: Path, asked: list[Label]) -> dict[str, dict[st
     return asyncio.run(run())
 
 
+def judged(path: Path) -> dict[str, list[Asked]]:
+    """What the small judge says about labels that it has not seen, as many questions a label as is usual."""
+    rng = np.random.default_rng(8)
+    claims = unseen(rng, JUDGED)
+    exams = [[claim.question(rng, i < DETECTION // 2, 16, 32) for i in range(DETECTION)] for claim in claims]
+    server = Served(FOLDER, path)
+
+    async def run() -> dict[str, list[Asked]]:
+        model = server.named()
+        await model.check()
+        async with Gateway(Ledger(path / "judged.sqlite"), "judged", 0, Budget()) as gateway:
+            reader = ModelReader(gateway, model)
+            pairs = list(zip(claims, exams, strict=True))
+            detected = [await _detected(reader, claim, exam, i) for i, (claim, exam) in enumerate(pairs)]
+            fuzzed = [await _fuzzed(reader, claim, exam, i, rng) for i, (claim, exam) in enumerate(pairs)]
+            return {"detection": detected, "fuzzing": fuzzed}
+
+    try:
+        return asyncio.run(run())
+    finally:
+        server.stop()
+
+
+async def _detected(reader: ModelReader, claim: Claim, exam: list[Question], number: int) -> Asked:
+    answers = await reader.detect(claim.text, [q.passage for q in exam], Step(number, "judged/detection"))
+    return Asked(np.array([any(q.fires) for q in exam]), np.array([a.value for a in answers], np.float64))
+
+
+async def _fuzzed(reader: ModelReader, claim: Claim, exam: list[Question], number: int, rng: np.random.Generator) -> Asked:
+    firing = [q for q in exam if any(q.fires)][: FUZZING // 2]
+    marked = [q.marked(right, rng) for right in (True, False) for q in firing]
+    answers = await reader.fuzz(claim.text, marked, Step(number, "judged/fuzzing"))
+    return Asked(np.arange(len(marked)) < len(firing), np.array([a.value for a in answers], np.float64))
+
+
 def test_cost_of_a_label(server: Served, tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
-    found = measure(server, tmp_path, labels(tokenizer))
+    widths = {score: compare(asked, DETECTION) for score, asked in judged(tmp_path).items()}
+    print(widths)
+    fewer = Numbers(*(math.ceil(widths[score].fixed / 2) * 2 for score in ("detection", "fuzzing")))
+    found = measure(server, tmp_path, labels(tokenizer), fewer)
     for way, scores in found.items():
         print(way, {score: (round(t.whole), round(t.uncached)) for score, t in scores.items()})
-    usual_calls = found["usual"]["detection"].whole / (DETECTION / 5), found["usual"]["simulation"].whole
+    usual_calls = found[USUAL]["detection"].whole / (DETECTION / 5), found[USUAL]["simulation"].whole
     assert 650 < usual_calls[0] < 800 and 21_000 < usual_calls[1] < 27_000, "what is published about the usual way"
     total = {way: sum(t.uncached for t in scores.values()) for way, scores in found.items()}
     whole = {way: sum(t.whole for t in scores.values()) for way, scores in found.items()}
-    print({way: (round(whole["usual"] / whole[way], 2), round(total["usual"] / total[way], 2)) for way in found})
+    print({way: (round(whole[USUAL] / whole[way], 2), round(total[USUAL] / total[way], 2)) for way in found})
     if FULL:
-        ratios = tuple(sums["usual"] / sums["ours"] for sums in (total, whole))
-        TABLE.write_text(table(found, *ratios))
-    assert total["usual"] / total["ours"] > 1.8
+        rng = np.random.default_rng(0)
+        made = {area: compare(of_ability(area, 60, DETECTION, rng), DETECTION) for area in ABILITIES}
+        ratios = [(total[USUAL] / total[way], whole[USUAL] / whole[way]) for way in (OURS, EQUAL)]
+        TABLE.write_text(table(found, ratios, widths, made))
+    assert total[USUAL] / total[OURS] > 1.8
+    assert total[USUAL] / total[EQUAL] > 2
 
 
-def table(found: dict[str, dict[str, Tokens]], uncached_ratio: float, whole_ratio: float) -> str:
+def table(
+    found: dict[str, dict[str, Tokens]], ratios: list[tuple[float, float]], widths: dict[str, Widths], made: dict[float, Widths]
+) -> str:
     """The page."""
     lines = [INTRODUCTION]
     for way, scores in found.items():
@@ -211,14 +275,41 @@ def table(found: dict[str, dict[str, Tokens]], uncached_ratio: float, whole_rati
             lines.append(f"| {way} | {score} | {t.whole:,.0f} | {t.uncached:,.0f} |")
         whole, uncached = (sum(getattr(t, name) for t in scores.values()) for name in ("whole", "uncached"))
         lines.append(f"| {way} | **all three** | **{whole:,.0f}** | **{uncached:,.0f}** |")
+    (same, same_whole), (equal, equal_whole) = ratios
     lines += [
         "",
-        f"**{uncached_ratio:.2f} times fewer** computed prompt tokens than the usual way at the same number of questions,",
-        f"{whole_ratio:.2f} times fewer without a cache. The aim is 5 times fewer at the same width of the interval. Widths are",
-        "not measured here, and nothing is credited for graded answers or for an early end (`--width`). The gain is that of",
-        "simulation: asked one by one, detection and fuzzing cost more than five at a time behind a cached beginning.",
+        f"At the same width of the interval **{equal:.2f} times fewer** computed prompt tokens than the usual way",
+        f"({equal_whole:.2f} without a cache); at the same number of questions {same:.2f} times ({same_whole:.2f} without a cache).",
+        WIDTHS,
     ]
-    return "\n".join(lines) + "\n"
+    rows = {f"the small judge, {score}": w for score, w in widths.items()}
+    rows |= {f"a made-up judge of AUROC {area:g}": w for area, w in made.items()}
+    lines += [f"| {name} | {w.usual:.3f} | {DETECTION} | {w.fixed:.0f} | {w.early:.0f} |" for name, w in rows.items()]
+    return "\n".join([*lines, CONCLUSION])
+
+
+WIDTHS = f"""
+## How many questions a width takes
+
+The same judge answers with a probability (ours) or with yes or no (usual), and the same function makes the intervals; the usual
+way is given the narrower of its two, that of the AUROC and that of balanced accuracy. Of {JUDGED} labels that the small judge
+has not seen, and of 60 labels of made-up judges with normal scores. *Early end*: each label is asked in tens until its interval
+is as narrow as makes the mean the same.
+
+| Judge | Mean width, yes or no | Questions, yes or no | With probabilities | With an early end |
+|---|---|---|---|---|"""
+CONCLUSION = """
+## What keeps it from 5
+
+The aim is 5 times fewer at the same width. Probabilities save up to half of the questions where the judge is good, and nothing
+where it is poor: there the interval of balanced accuracy, which yes and no give as well, is as narrow. An early end saves little
+beyond that at the same *mean* width: what easy labels save, hard ones take (it pays where every label has to reach a width).
+Simulation is read from log-probabilities in both ways and is asked about the same texts. What is left is the price of a
+question: asked one by one, detection and fuzzing pay for the text, for what stands around it and for half a block of the cache,
+more than five at a time behind a cached beginning. Many texts in one request, each answered at its own slot, would pay for
+little but the texts; that needs a judge which can read such a request, and the small one cannot.
+"""
+OURS, EQUAL, USUAL = "ours", "ours, equal width", "usual"
 
 
 INTRODUCTION = f"""# What a label's scores cost a judge
@@ -236,14 +327,14 @@ counted, and answers of it that could not be read are replaced, or the questions
 
 
 @contextmanager
-def _counting(server: Served, tokens: Tokens, labels: int) -> Iterator[None]:
+def _counting(server: Served, tokens: Tokens) -> Iterator[None]:
     """Add what the server counts meanwhile, as a mean over the labels."""
     before = server.counters()
     yield
     after = server.counters()
     whole, cached = (after[name] - before[name] for name in ("prompt", "cached"))
-    tokens.whole += whole / labels
-    tokens.uncached += (whole - cached) / labels
+    tokens.whole += whole / LABELS
+    tokens.uncached += (whole - cached) / LABELS
 
 
 def _pieces(tokenizer: PreTrainedTokenizerFast, text: str) -> list[str]:
