@@ -279,7 +279,8 @@ def table(
     lines += [
         "",
         f"At the same width of the interval **{equal:.2f} times fewer** computed prompt tokens than the usual way",
-        f"({equal_whole:.2f} without a cache); at the same number of questions {same:.2f} times ({same_whole:.2f} without a cache).",
+        f"({equal_whole:.2f} without a cache); at the same number of questions {same:.2f} times",
+        f"({same_whole:.2f} without a cache).",
         WIDTHS,
     ]
     rows = {f"the small judge, {score}": w for score, w in widths.items()}
