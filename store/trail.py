@@ -250,3 +250,14 @@ def _plain(trial: Trial) -> dict[str, Any]:
         for hypothesis, said in trial.said
     ]
     return {"called": experiment.called, **experiment.model_dump(mode="json"), "predictions": predictions}
+
+
+def costs_of(trails: Trails, run: str) -> dict[int, Cost]:
+    """What a run's work on each feature cost, for those on which it left a trail or asked a model."""
+    found: dict[int, Cost] = {feature: Cost(read=read) for feature, read in trails.gathered(run).items()}
+    for feature, (forwarded, read) in trails.work(run).items():
+        found[feature] = found.get(feature, Cost()) + Cost(forwarded=forwarded, read=read)
+    for row in trails.spending(run):
+        if row.feature >= 0:
+            found[row.feature] = found.get(row.feature, Cost()) + Cost(row.calls, row.hits, row.tokens, row.dollars)
+    return found

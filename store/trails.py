@@ -213,6 +213,11 @@ class Trails:
         )
         return [Spent(**row) for row in rows]
 
+    def gathered(self, run: str) -> dict[int, int]:
+        """Stored examples that were read at the beginning, by feature."""
+        rows = self._rows("SELECT feature, content FROM step WHERE run = ? AND node = 'gather'", run)
+        return {row["feature"]: int(json.loads(row["content"]).get("read", 0)) for row in rows}
+
     def work(self, run: str) -> dict[int, tuple[int, int]]:
         """Tokens that a run's experiments ran through the subject, and contexts they read, by feature."""
         rows = self._rows(

@@ -27,11 +27,16 @@ from dragoman.evals.workforce import Done, work
 from dragoman.store.disk import disk_errors
 from dragoman.store.features import Store
 from dragoman.store.records import Score
+from dragoman.store.trail import read_trail
+from dragoman.store.trails import Trails
 
+from .confidence import confidence_plot, confidence_rows
+from .highlight import visible
 from .material import Material
 from .pack import pack
 from .plots import COLOURS, Axis, Dot, Group, distributions, histogram, reliability, scatter
 from .sections import Cell, Page, Section, cell, section
+from .spending import spending
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +63,8 @@ MEANINGS: Mapping[str, Markup] = {
 """What a figure means and what chance is, shown where it was asked for."""
 SECTIONS = 2000
 """More features than this get no section of their own."""
+TRAILS = 400
+"""More trails than this are not shown; a command shows each."""
 TABLE: Mapping[str, str] = {
     "simulation.r": "r",
     "detection.auroc": "AUROC",
@@ -111,15 +118,34 @@ def stats(store: Store) -> dict[int, dict[str, Any]]:
 def _renderer(material: Material, order: Sequence[int]) -> Callable[[int], Section]:
     """Runs in a worker: a function from feature to section."""
     store, environment = Store.open(material.store), _environment()
-    page = Page({feature: label.name for feature, label in material.labels.items()}, order)
+    page = Page({feature: label.name for feature, label in material.labels.items()}, order, frozenset(material.trails))
     judge = judge_named("pattern", store) if material.labels else None  # underlines what a label's rule predicts
     labels, scores = material.labels, material.scores
-    return lambda feature: section(environment, store, feature, labels.get(feature), scores.get(feature, ()), judge, page)
+    shown = frozenset(shown_trails(material, order))
+    runs = {run.id: run for run in store.ledger.runs()} if shown else {}
+    trails = Trails(store.ledger.path) if shown else None
+
+    def render(feature: int) -> Section:
+        trail = None
+        if trails is not None and feature in shown:
+            trail = read_trail(trails, store.ledger, runs[material.labeling], feature)
+        found, reason = labels.get(feature), material.reasons.get(feature)
+        return section(environment, store, feature, found, scores.get(feature, ()), judge, page, trail, reason)
+
+    return render
+
+
+def shown_trails(material: Material, order: Sequence[int]) -> list[int]:
+    """Features whose trail is on the page: the first `TRAILS` of those with a section."""
+    with_trail = frozenset(material.trails)
+    return [feature for feature in order if feature in with_trail][:TRAILS]
 
 
 def _environment() -> Environment:
     loader = PackageLoader("dragoman.evals.report", ".")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["shown"] = lambda text: Markup(visible(str(text)))
+    return environment
 
 
 def _failure(feature: int, reason: str) -> Section:
@@ -153,7 +179,17 @@ def _head(store: Store, material: Material, table: Mapping[int, dict[str, Any]],
         "lines": [] if summary is None else summary_rows(summary),
         "meanings": [] if summary is None else [text for scorer, text in MEANINGS.items() if summary.tried(scorer, "label")],
         "unscored": _reasons(every),
-        "plots": [] if summary is None else [*_plots(summary, every, table, store, material.features), *_calibration(material)],
+        "plots": []
+        if summary is None
+        else [
+            *_plots(summary, every, table, store, material.features),
+            *_calibration(material),
+            *confidence_plot(material, store),
+        ],
+        "confidence": confidence_rows(material),
+        "spending": spending(material),
+        "trails": len(material.trails),
+        "trails_left_out": len(material.trails) - len(shown_trails(material, order)),
         "kinds": sorted(kinds),
         "columns": _columns(shown),
         "rows": [_row(store, f, material, table[f], f in placed, shown) for f in material.features],

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dragoman.evals.jobs import asked_features, labeling_run
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.records import JudgeAnswer, Label, Run, Score
+from dragoman.store.trail import Cost, costs_of
+from dragoman.store.trails import Trails
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,14 @@ class Material:
     """Name of the judge; empty when nothing is scored."""
     answers: Sequence[JudgeAnswer] = ()
     """What a judge that reads words answered about labels, beside the truth."""
+    labeling: str = ""
+    """Id of the labeling run; empty when nothing is labeled."""
+    trails: Sequence[int] = ()
+    """Features on which that run left a trail."""
+    costs: Mapping[int, Cost] = field(default_factory=dict)
+    """What it spent on each feature, where it left trails."""
+    reasons: Mapping[int, str] = field(default_factory=dict)
+    """Why it gave no label, by feature."""
 
 
 def gather(store: Store, run: str | None = None, features: Sequence[int] | None = None) -> Material:
@@ -51,7 +62,31 @@ def gather(store: Store, run: str | None = None, features: Sequence[int] | None 
             scores.setdefault(score.feature, []).append(score)
     answers = store.ledger.answers(scoring.id, "label") if scoring else []
     known = [answer for answer in answers if answer.feature in wanted]
-    return Material(store.path, labels, scores, sorted(wanted), scoring.id if scoring else "", config.get("judge", ""), known)
+    return Material(
+        store=store.path,
+        labels=labels,
+        scores=scores,
+        features=sorted(wanted),
+        run=scoring.id if scoring else "",
+        judge=config.get("judge", ""),
+        answers=known,
+        **(_work(store, source, wanted) if source else {}),
+    )
+
+
+def _work(store: Store, source: Run, wanted: Collection[int]) -> dict[str, Any]:
+    """What a labeling run did besides labels."""
+    trails = Trails(store.ledger.path)
+    try:
+        costs = costs_of(trails, source.id)
+        return {
+            "labeling": source.id,
+            "trails": [feature for feature in trails.features(source.id) if feature in wanted],
+            "costs": {feature: cost for feature, cost in costs.items() if feature in wanted},
+            "reasons": {feature: reason for feature, _, reason in store.ledger.failures(source.id) if feature in wanted},
+        }
+    finally:
+        trails.close()
 
 
 def scoring_run(store: Store, run: str | None) -> Run | None:

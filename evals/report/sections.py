@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -21,9 +21,11 @@ from dragoman.evals.statistics import Interval, plain
 from dragoman.evals.summary import CONTESTANTS, SCORERS
 from dragoman.store.features import Store
 from dragoman.store.records import Example, Feature, Label, RelatedFeature, Score, Split, Stratum, TokenValue
+from dragoman.store.trail import Trail
 
 from .highlight import highlight, visible
 from .plots import activation_histogram
+from .trails import trail_html
 
 SHOWN: tuple[tuple[Split, Stratum, int, str], ...] = (
     ("train", "top", 4, "Strongest on train"),
@@ -95,6 +97,8 @@ class Page:
     """Names of the labels, by feature."""
     order: Sequence[int]
     """Features with a section, in the order of the page."""
+    trails: Collection[int] = ()
+    """Features on which an agent left a trail."""
 
     @cached_property
     def places(self) -> dict[int, int]:
@@ -125,6 +129,8 @@ def section(
     scores: Sequence[Score],
     judge: Judge | None,
     page: Page,
+    trail: Trail | None = None,
+    reason: str | None = None,
 ) -> Section:
     """Render the section of one feature."""
     known = store.feature(feature)
@@ -135,7 +141,7 @@ def section(
         feature=known,
         stats=stats,
         label=label,
-        why=f"it is {stats.liveness}" if stats.liveness != "live" else "none was recorded",
+        why=f"it is {stats.liveness}" if stats.liveness != "live" else reason or "none was recorded",
         notes=[] if label is None else _notes(label),
         strata=[] if stats.max <= 0 else _strata(store, known, label, judge),
         scores=score_rows(scores),
@@ -150,6 +156,8 @@ def section(
             ("Nearest by decoder cosine", _links(store, known.neighbours, page)),
             ("Fires on the same tokens (Jaccard)", _links(store, known.coactive, page)),
         ],
+        trail=None if trail is None else trail_html(environment, trail, store, stats.max),
+        elsewhere=trail is None and feature in page.trails,
         previous=before[0] if before else None,
         next=after[0] if after else None,
         mark=DETAILS,

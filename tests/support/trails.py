@@ -113,7 +113,13 @@ def write_trail(
         ]
         if label:
             made = Label(
-                id=f"label-{run}", feature=feature, run=run, name=words, description=words, agent="labeler", confidence=0.75
+                id=f"label-{run}-{feature}",
+                feature=feature,
+                run=run,
+                name=words,
+                description=words,
+                agent="labeler",
+                confidence=0.75,
             )
             store.ledger.add_label(made)
             steps.append(("record", {"label": made.id}))
@@ -129,7 +135,7 @@ def write_trail(
 
 def _claim(run: str, feature: int, ordinal: int, words: str) -> Hypothesis:
     return Hypothesis(
-        id=f"{run}-h{ordinal}",
+        id=f"{run}-{feature}-h{ordinal}",
         run=run,
         feature=feature,
         round=0,
@@ -146,7 +152,7 @@ def _planned(
     run: str, feature: int, ordinal: int, kind: ExperimentKind, tool: str, arguments: dict[str, object], why: str, focus: str = ""
 ) -> Experiment:
     return Experiment(
-        id=f"{run}-e{ordinal}",
+        id=f"{run}-{feature}-e{ordinal}",
         run=run,
         feature=feature,
         round=1,
@@ -172,7 +178,7 @@ def _spend(store: Store, run: str, feature: int) -> None:
     calls = Calls(store.ledger.path)
     for number, (step, tokens, cost, hit) in enumerate(COSTS):
         call = ModelCall(
-            id=f"{run}-{number}",
+            id=f"{run}-{feature}-{number}",
             run=run,
             feature=feature,
             step=step,
