@@ -11,7 +11,7 @@ demo: $(VENV)/.core
 	$(BIN)/dragoman demo $(DEMO)
 
 test: $(VENV)/.test lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Against a real vLLM server on this machine's CPU or GPU, in an environment of its own (3.4 GB).
 test-vllm: $(VENV)/.test $(VENV)-vllm/.installed

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from dragoman.evals.gateway.gateway import Gateway
-from dragoman.evals.gateway.models import Model, model_named
+from dragoman.evals.gateway.models import FORMS, Model, model_named
 from dragoman.evals.gateway.prices import price_from
 from dragoman.evals.judge.model import ModelReader
 from dragoman.evals.validation import Validator
@@ -48,6 +48,10 @@ class Opened:
     async def check(self) -> None:
         """Make the models and, unless a run is replayed, ask their servers. Raises UserError where one cannot be asked."""
         price = price_from(self.means.price) if self.means.price else None
+        explainers = [spec for spec in (self.wish.explainer, self.wish.rival) if spec and not is_induction(spec)]
+        for spec, other in (*((one, "induction") for one in explainers), (self.wish.judge, PATTERN)):
+            if ":" not in spec and spec != PATTERN and not is_induction(spec):
+                raise UserError(f"There is no {spec!r}: write {other}, or a model as {FORMS}.")
         for spec in (self.wish.explainer, self.wish.judge, self.wish.rival, self.wish.arbiter):
             if spec and spec != PATTERN and not is_induction(spec) and spec not in self.models:
                 self.models[spec] = model_named(spec, price=price)
