@@ -31,6 +31,9 @@ from .queue import queue
 from .settings import Settings
 from .threads import threads
 
+SEATS = ("explainer", "judge", "rival", "arbiter")
+"""Parts of a wish that name models."""
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -103,7 +106,7 @@ async def _campaign(path: Path, wish: Wish, means: Means, fresh: bool, progress:
             run = resolve(store.ledger, "label", identity(store, wish, opened), fresh)
             with working_on(path, store.ledger, run):
                 async with opened.office(run.id) as office, threads(path) as saver:
-                    office.trails.happened(run.id, "started", content={"explainer": wish.explainer, "judge": wish.judge})
+                    office.trails.happened(run.id, "started", content={name: getattr(wish, name) for name in SEATS})
                     graph = Labeler(office).graph().compile(checkpointer=saver)
                     await Crew(store, office, graph, means.concurrency, opened.spent).all(chosen, progress)
                     spent = opened.spent()

@@ -54,7 +54,7 @@ class Opened:
                 raise UserError(f"There is no {spec!r}: write {other}, or a model as {FORMS}.")
         for spec in (self.wish.explainer, self.wish.judge, self.wish.rival, self.wish.arbiter):
             if spec and spec != PATTERN and not is_induction(spec) and spec not in self.models:
-                self.models[spec] = model_named(spec, price=price)
+                self.models[spec] = model_named(spec, price=price, offline=self.recorded is not None)
         if is_induction(self.wish.judge):
             raise UserError("induction explains and cannot judge: give --judge pattern, or a model.")
         if self.wish.arbiter and (is_induction(self.wish.arbiter) or self.wish.arbiter == PATTERN):

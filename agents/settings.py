@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Rung = Literal["one-shot", "experiments", "debate"]
 """How far up the ladder a feature may go."""
@@ -46,7 +46,7 @@ class Settings(BaseModel):
     tools: tuple[str, ...] | None = None
     """Tools that may be used; None for all."""
     evidence: dict[str, int] = Field(default_factory=lambda: dict(EVIDENCE))
-    """Examples shown of each stratum."""
+    """Examples shown of each stratum; they are shown in the order of `EVIDENCE`, however this is ordered."""
     hypotheses: int = Field(default=4, ge=1, le=8)
     """Hypotheses proposed at most."""
     tests: int = Field(default=8, ge=1, le=24)
@@ -65,3 +65,11 @@ class Settings(BaseModel):
     """A first label that reaches this on validation, and does not fit a neighbour as well, is taken as it is."""
     ladder: bool = True
     """Escalate only features whose label is low or fits a neighbour; without it every feature goes as far as it may."""
+
+    @field_validator("evidence")
+    @classmethod
+    def _in_order(cls, evidence: dict[str, int]) -> dict[str, int]:
+        unknown = [stratum for stratum in evidence if stratum not in EVIDENCE]
+        if unknown:
+            raise ValueError(f"there is no stratum {unknown[0]!r}")
+        return {stratum: evidence[stratum] for stratum in EVIDENCE if stratum in evidence}

@@ -59,7 +59,7 @@ def resolve(ledger: Ledger, kind: Literal["label", "score", "debate"], config: M
 @contextmanager
 def working_on(folder: Path, ledger: Ledger, run: Run) -> Iterator[None]:
     """Hold the run's lock, record that it is going on, and record how it ended; UserError when another process works on it."""
-    with write_lock(folder / LOCKS, f"{run.id}.lock"):
+    with write_lock(folder / LOCKS, f"{run.id}.lock", f"works on run {run.id} of {folder}"):
         ledger.start_run(run)
         try:
             yield

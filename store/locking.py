@@ -20,9 +20,10 @@ LOCK_FILE = ".lock"
 
 
 @contextmanager
-def write_lock(folder: Path | str, name: str = LOCK_FILE) -> Iterator[None]:
+def write_lock(folder: Path | str, name: str = LOCK_FILE, doing: str | None = None) -> Iterator[None]:
     """Hold the store's write lock while the block runs; the folder is made when missing.
 
+    doing: what whoever holds it does, for the message.
     Raises `UserError` when another process holds it. Not re-entrant.
     """
     folder = Path(folder)
@@ -30,7 +31,7 @@ def write_lock(folder: Path | str, name: str = LOCK_FILE) -> Iterator[None]:
     with (folder / name).open("a+") as file:
         if not _try_lock(file):
             raise UserError(
-                f"Another process{_holder(file)} is writing the store {folder}: "
+                f"Another process{_holder(file)} {doing or f'is writing the store {folder}'}: "
                 "wait until it has ended, or stop it, then run this again."
             )
         file.truncate(0)

@@ -29,7 +29,9 @@ from . import (
     match,
     neighbours,
     organism,
+    replay,
     report,
+    runs,
     score,
     search_inputs,
     show,
@@ -71,6 +73,8 @@ app.command("match")(match.match)
 app.command("search-inputs")(search_inputs.search_inputs)
 app.command("dictionaries")(dictionaries.dictionaries)
 judge.app.command("compare")(judge_compare.compare)
+app.add_typer(runs.app, name="runs")
+app.command("replay")(replay.replay)
 app.add_typer(judge.app, name="judge")
 app.add_typer(organism.app, name="organism")
 app.command("sql")(sql.sql)

@@ -35,9 +35,8 @@ def left_by(path: Path, run: str) -> dict[str, list[tuple[Any, ...]]]:
 
 def outcomes(path: Path, run: str) -> int:
     """Features with a label or the reason why they have none."""
-    (found,) = rows(
-        path, "SELECT (SELECT count(*) FROM label WHERE run = ?) + (SELECT count(*) FROM failure WHERE run = ?)", run, run
-    )
+    counted = "SELECT (SELECT count(*) FROM label WHERE run = ?) + (SELECT count(*) FROM failure WHERE run = ?)"
+    (found,) = rows(path, counted, run, run) or [(0,)]
     return int(found[0])
 
 

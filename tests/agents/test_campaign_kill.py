@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dragoman.agents.replay import replay
 from dragoman.evals.scoring import score
 from dragoman.store.features import Store
 from tests.agents.answering import ROOT, answering
@@ -90,6 +91,8 @@ def test_killed_again_and_again_it_ends_as_an_undisturbed_one(organism: Path, tm
     assert sum(server.asked.values()) <= whole + reserved and spent(organism) <= BUDGET
     assert not rows(organism, "SELECT * FROM failure WHERE reason LIKE '%Error%'")
     assert scores(organism) == scores(calm)
+    again = replay(organism, run, progress=False)
+    assert again.differences == [] and again.features == len(features)
     if FULL:
         text = (
             f"{len(features)} features, a scripted model behind a real HTTP server of its own, 8 features in flight, hypotheses, "

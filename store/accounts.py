@@ -1,0 +1,126 @@
+"""What the ledger says of whole runs: labels, spend by step, failures by reason, tools used."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from .database import open_ledger
+
+
+class RunRow(NamedTuple):
+    """One run in figures."""
+
+    id: str
+    """Its id."""
+    kind: str
+    """label or score."""
+    config: str
+    """Its resolved configuration, as JSON."""
+    status: str
+    """running, done or stopped, as it was written last."""
+    started: str
+    """UTC time of its first start."""
+    finished: str | None
+    """UTC time at which it ended last; None where it never did."""
+    labels: int
+    """Labels made."""
+    scores: int
+    """Scores made."""
+    failures: int
+    """Features with a reason instead."""
+    tokens: int
+    """Model tokens spent; calls that never settled count at their worst."""
+    dollars: float
+    """US dollars, likewise."""
+
+
+class StepRow(NamedTuple):
+    """What the model calls of one step came to."""
+
+    step: str
+    """Where they stand, for example labeler/design/1."""
+    model: str
+    """The model that was called."""
+    calls: int
+    """Calls that were answered."""
+    hits: int
+    """Those of them that were answered from another run."""
+    failed: int
+    """Calls that failed, were stopped by a budget, or never settled."""
+    prompt: int
+    """Tokens of prompts."""
+    cached: int
+    """Those of them that the server had in its cache."""
+    completion: int
+    """Tokens of replies."""
+    tokens: int
+    """Tokens that count against the budget."""
+    dollars: float | None
+    """US dollars likewise; None where a price is not known."""
+
+
+class ToolRow(NamedTuple):
+    """What one tool was used for in experiments."""
+
+    tool: str
+    """The tool."""
+    kind: str
+    """write, edit, steer, ablate or look."""
+    calls: int
+    """Times it was called."""
+    failed: int
+    """Those of them that could not be run."""
+    forwarded: int
+    """Tokens run through the subject."""
+    read: int
+    """Contexts read."""
+
+
+def run_rows(ledger: Path) -> list[RunRow]:
+    """All runs, the oldest first."""
+    counts = ", ".join(f"(SELECT count(*) FROM {table} WHERE run = r.id)" for table in ("label", "score", "failure"))
+    spent = ", ".join(
+        f"(SELECT coalesce(sum({what}), 0) FROM model_call WHERE run = r.id AND hit = 0)" for what in ("tokens", "cost")
+    )
+    with _open(ledger) as connection:
+        query = f"SELECT r.id, kind, config, status, started, finished, {counts}, {spent} FROM run r ORDER BY r.rowid"
+        return [RunRow(*row) for row in connection.execute(query).fetchall()]
+
+
+def step_rows(ledger: Path, run: str) -> list[StepRow]:
+    """Model calls of a run by step and model, in their order."""
+    sums = ", ".join(f"coalesce(sum({name}), 0)" for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "tokens"))
+    with _open(ledger) as connection:
+        query = (
+            "SELECT step, model, sum(status = 'settled'), sum(hit), sum(status <> 'settled'), "
+            f"{sums}, CASE WHEN count(cost) = count(*) THEN sum(cost) END "
+            "FROM model_call WHERE run = ? GROUP BY step, model ORDER BY min(rowid)"
+        )
+        return [StepRow(*row) for row in connection.execute(query, (run,)).fetchall()]
+
+
+def tool_rows(ledger: Path, run: str) -> list[ToolRow]:
+    """Tool calls of a run's experiments, by tool and kind."""
+    with _open(ledger) as connection:
+        query = (
+            "SELECT tool, kind, count(*), sum(reason IS NOT NULL), sum(forwarded), sum(read) FROM experiment "
+            "WHERE run = ? AND (result IS NOT NULL OR reason IS NOT NULL) GROUP BY tool, kind ORDER BY tool, kind"
+        )
+        return [ToolRow(*row) for row in connection.execute(query, (run,)).fetchall()]
+
+
+def nodes_reached(ledger: Path, run: str) -> dict[int, frozenset[str]]:
+    """By feature the kinds of steps that its trail has."""
+    with _open(ledger) as connection:
+        query = "SELECT feature, group_concat(DISTINCT node) FROM step WHERE run = ? GROUP BY feature"
+        return {feature: frozenset(nodes.split(",")) for feature, nodes in connection.execute(query, (run,)).fetchall()}
+
+
+@contextmanager
+def _open(ledger: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_ledger(ledger)) as connection:
+        yield connection
