@@ -52,9 +52,9 @@ class Opened:
         for spec, other in (*((one, "induction") for one in explainers), (self.wish.judge, PATTERN)):
             if ":" not in spec and spec != PATTERN and not is_induction(spec):
                 raise UserError(f"There is no {spec!r}: write {other}, or a model as {FORMS}.")
-        for spec in (self.wish.explainer, self.wish.judge, self.wish.rival, self.wish.arbiter):
-            if spec and spec != PATTERN and not is_induction(spec) and spec not in self.models:
-                self.models[spec] = model_named(spec, price=price, offline=self.recorded is not None)
+        for named in (self.wish.explainer, self.wish.judge, self.wish.rival, self.wish.arbiter):
+            if named and named != PATTERN and not is_induction(named) and named not in self.models:
+                self.models[named] = model_named(named, price=price, offline=self.recorded is not None)
         if is_induction(self.wish.judge):
             raise UserError("induction explains and cannot judge: give --judge pattern, or a model.")
         if self.wish.arbiter and (is_induction(self.wish.arbiter) or self.wish.arbiter == PATTERN):
