@@ -79,7 +79,7 @@ def confidence_plot(material: Material, store: Store) -> list[Markup]:
     pairs = _pairs(material)
     dots = [Dot(c, r, f"{store.key(f)}: expected {c:.2f}, reached {r:.2f}", f"#f{f}") for f, (c, r) in pairs.items()]
     low = min(0.0, *(r for _, r in pairs.values()), 0.0)
-    title = f"Confidence of labels against test: Spearman {plain(found.rho.value, '.2f')} {found.rho.text('.2f')}"
+    title = f"Confidence of labels against test: Spearman {plain(found.rho.value, '.2f')}"
     across = Axis("confidence: the score that was expected (0 is chance)", 0.0, 1.0)
     return [scatter(title, across, Axis(f"{found.scorer} on test (0 is chance)", low, 1.0), dots, True)]
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from dragoman.cli.report import write
 from tests.support.synthetic import make_store
+from tests.support.trails import write_trail
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -102,3 +104,28 @@ def test_report_is_readable_in_dark_and_on_a_phone(page: Page, labeled_report: P
     assert light != dark
     page.set_viewport_size({"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 400, "wide parts scroll inside their frames"
+
+
+def test_a_trail_opens_and_fits_the_page(page: Page, tmp_path: Path) -> None:
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("dialog", lambda dialog: troubles.append(dialog.message))
+    with make_store(tmp_path / "store") as store:
+        write_trail(store, words="</script><script>alert(1)</script><img src=x onerror=alert(2)>")
+    report = write(tmp_path / "store", None, None, "all", 0, False)
+    for width in (1200, 400):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto("about:blank")
+        page.goto(f"{report.as_uri()}#f2")
+        trail = page.locator("#f2 details.trail")
+        trail.wait_for(state="attached")
+        assert not trail.locator(".steps").is_visible(), "closed at first"
+        trail.locator("summary").first.click()
+        assert trail.locator(".steps").is_visible() and "predicted beforehand" in trail.inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        colours = [
+            page.eval_on_selector(f"#f2 .trail .state.{kind}", "one => getComputedStyle(one).color")
+            for kind in ("held", "failed", "inconclusive")
+        ]
+        assert len(set(colours)) == 3
+    assert troubles == []

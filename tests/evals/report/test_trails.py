@@ -39,7 +39,7 @@ def test_a_trail_is_on_the_page_and_nothing_in_it_is_markup(tmp_path: Path) -> N
     trail = page[page.index('<details class="trail">') :]
     assert "<script>alert" not in page and "<img" not in page and "\x1b" not in page and "\u202e" not in page
     assert trail.count("alert(1)") > 20 and "How it came about" not in packed[packed.index("<article") :], "it is packed"
-    assert trail.index("predicted before it was run") < trail.index("what came out") < trail.index("verdict by code")
+    assert trail.index("predicted beforehand") < trail.index("what came out") < trail.index("verdict by code")
     for said in (
         "7 steps, 3 hypotheses, 3 experiments; 8 model calls (1 answered from another run), 395 tokens, $2.0000",
         "top 3, near miss 2; feature stats",
