@@ -169,9 +169,11 @@ class Labeler:
         dropped = [one.id for one in board.alive if statuses[one.id] == "refuted"]
         new: list[Hypothesis] = []
         confidence, unable = state.get("confidence", 0), None
+        seen = board
         if settings.parts.refinement:
+            seen = await office.matched(case, office.board(state))
             try:
-                revision = await office.researcher.revise(case, await office.matched(case, office.board(state)))
+                revision = await office.researcher.revise(case, seen)
             except Unable as error:
                 unable = str(error)
             else:
@@ -192,6 +194,11 @@ class Labeler:
         goto, ended = self._onward(state, idle)
         content = {
             "round": state["round"],
+            "matched": {
+                name: {figure: shown.data.get(figure) for figure in ("precision", "recall", "r")}
+                for name, shown in seen.matches.items()
+            },
+            "read": sum(len(shown.data.get("mistakes", ())) for shown in seen.matches.values()),
             "statuses": statuses,
             "dropped": dropped,
             "hypotheses": [one.id for one in new],

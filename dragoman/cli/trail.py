@@ -40,12 +40,12 @@ def page(store: Store, trail: Trail, told: list[Told], evidence: bool) -> Iterat
     """The parts of the page, from top to bottom."""
     from rich.text import Text
 
-    from dragoman.evals.report.telling import heading, outcome, spent
+    from dragoman.evals.report.telling import SCALE, heading, outcome, spent
 
     largest = store.train_view().stats(trail.feature).max
     yield Text(str(store.key(trail.feature)), style="bold") + Text(f"  {_plain(outcome(trail))}", style="bold cyan")
     yield Text(_plain(heading(trail)), style="dim")
-    yield Text(f"in all: {spent(trail.cost) or 'nothing was spent'}", style="dim")
+    yield Text(f"in all: {spent(trail.cost) or 'nothing was spent'} · {SCALE}", style="dim")
     for number, step in enumerate(told, 1):
         yield ""
         yield Text(f"{number}. {_plain(step.title)}", style="bold") + Text(f"   {step.cost}" if step.cost else "", style="dim")

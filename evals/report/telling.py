@@ -104,6 +104,10 @@ def tell(trail: Trail, store: Store) -> list[Told]:
     return told
 
 
+SCALE = "activations: 10 is the largest on train, and the feature fires from 2"
+"""How figures in verdicts are to be read."""
+
+
 def heading(trail: Trail) -> str:
     """Who worked on the feature, and how."""
     known = json.loads(trail.run.config)
@@ -218,13 +222,20 @@ def _revised(part: Part, trail: Trail) -> Facts:
     refuted = {name for name, status in dict(content.get("statuses") or {}).items() if status == "refuted"}
     gone = [f"{trail.named(name)} ({'refuted' if name in refuted else 'dropped'})" for name in content.get("dropped", ())]
     gained = {True: "gain", False: "no gain"}.get(content.get("gained"), "")  # type: ignore[arg-type]
+    matched = dict(content.get("matched") or {})
     return [
+        *((f"{trail.named(name)} on train", _matched(figures)) for name, figures in matched.items()),
         ("after all results", "; ".join(f"{status}: {_names(names)}" for status, names in standings.items())),
         ("given up", ", ".join(sorted(gone, key=_number))),
         ("new hypotheses", "" if part.hypotheses or content.get("unable") else "none"),
         ("on validation", gained),
         ("stated confidence", _percent(content.get("confidence"))),
     ]
+
+
+def _matched(figures: Mapping[str, Any]) -> str:
+    """What a rule gets right on train."""
+    return ", ".join(f"{name} {value:.2f}" for name, value in figures.items() if isinstance(value, int | float))
 
 
 def _chosen(part: Part, trail: Trail) -> Facts:
@@ -370,7 +381,11 @@ def _known_input(one: Experiment, arguments: Mapping[str, Any], texts: _Texts) -
 
 
 def _figures(result: Mapping[str, Any]) -> str:
-    """The figures of a result that no prediction was about."""
+    """The figures of a result that no prediction was about; activations on the scale on which the feature fires from 2."""
+    value, threshold = result.get("value"), result.get("threshold")
+    if isinstance(value, int | float) and isinstance(threshold, int | float) and threshold > 0:
+        state = "fires" if value > threshold else "weak" if value > 0 else "silent"
+        return f"{state}: {2 * value / threshold:.2g}"
     return ", ".join(f"{name} {value:.3g}" for name, value in result.items() if isinstance(value, int | float))
 
 

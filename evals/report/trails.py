@@ -53,6 +53,7 @@ def trail_html(environment: Environment, trail: Trail, store: Store, largest: fl
     return Markup(
         environment.get_template("trail.html.j2").render(
             heading=telling.heading(trail),
+            scale=telling.SCALE,
             outcome=telling.outcome(trail),
             said=summary(trail),
             steps=[_step(step, trail, store, largest) for step in told],

@@ -54,6 +54,7 @@ def test_the_trail_reads_from_evidence_to_label(path: Path) -> None:
         "came out it was not run",
         "came out 2 labels: birds",
         "refused by code write: no birds",
+        "H1 on train precision 0.50, recall 0.25",
         "after all results supported: H1; refuted: H2",
         "given up H2 (refuted)",
         "on validation gain",

@@ -95,6 +95,7 @@ def write_trail(
                 "revise",
                 {
                     "round": 1,
+                    "matched": {one.id: {"precision": 0.5, "recall": 0.25, "r": None}},
                     "statuses": {one.id: "supported", two.id: "refuted"},
                     "dropped": [two.id],
                     "hypotheses": [three.id],
