@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,8 @@ from typing import Any, Literal
 from dragoman.store.features import Store
 from dragoman.store.ledger import Ledger
 from dragoman.store.locking import write_lock
+from dragoman.store.ranges import features_of as features_of
+from dragoman.store.ranges import spec as spec
 from dragoman.store.records import Run
 
 LOCKS = "locks"
@@ -67,25 +69,3 @@ def working_on(folder: Path, ledger: Ledger, run: Run) -> Iterator[None]:
             ledger.finish_run(run.id, "stopped")
             raise
         ledger.finish_run(run.id, "done")
-
-
-def spec(features: Iterable[int]) -> str:
-    """Feature ids as ranges, for configurations: 0:3,7 stands for 0, 1, 2 and 7."""
-    parts: list[str] = []
-    ordered = sorted(set(features))
-    start = 0
-    for at in range(1, len(ordered) + 1):
-        if at == len(ordered) or ordered[at] != ordered[at - 1] + 1:
-            first, last = ordered[start], ordered[at - 1]
-            parts.append(str(first) if first == last else f"{first}:{last + 1}")
-            start = at
-    return ",".join(parts)
-
-
-def features_of(text: str) -> list[int]:
-    """The ids that `spec` wrote."""
-    ids: list[int] = []
-    for part in filter(None, text.split(",")):
-        first, _, end = part.partition(":")
-        ids += range(int(first), int(end) if end else int(first) + 1)
-    return ids

@@ -144,6 +144,16 @@ class Store:
             }
         return [found[int(i)] for i in ids]
 
+    def values(self, feature: str | int | FeatureKey, contexts: Sequence[int]) -> dict[int, Float32[np.ndarray, " length"]]:
+        """The stored activations of a feature at every token of these contexts, of any split."""
+        wanted = ", ".join(str(int(i)) for i in contexts) or "NULL"
+        lengths = self._database.rows(f"SELECT context, len(ids) FROM context WHERE context IN ({wanted})")
+        found = {number: np.zeros(length, np.float32) for number, length in lengths}
+        query = f"SELECT context, position, value FROM activation WHERE feature = ? AND context IN ({wanted})"
+        for number, position, value in self._database.rows(query, [self.id(feature)]):
+            found[number][position] = value
+        return found
+
     def tokens(self, split: Split) -> TokenTable:
         """All tokens of a split; read once, then kept."""
         return self._reader(split).tokens

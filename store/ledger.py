@@ -67,9 +67,12 @@ class Ledger:
         scores: Sequence[Score] = (),
         failures: Sequence[Failure] = (),
         answers: Sequence[JudgeAnswer] = (),
+        runs: Sequence[Run] = (),
     ) -> None:
-        """Append rows in one transaction: all of them are there when this returns, or none."""
+        """Append rows in one transaction: all of them are there when this returns, or none. `runs` are over already."""
         with self._transaction("writing labels and scores") as connection:
+            ended = _now()
+            _insert(connection, "run", [{**run.model_dump(), "started": ended, "finished": ended} for run in runs])
             _insert(connection, "label", [_plain(label) for label in labels])
             _insert(connection, "score", [{"id": score_id(score), **_plain(score)} for score in scores])
             _insert(connection, "failure", [{"id": row_id(f.run, f.feature, f.step), **_plain(f)} for f in failures])
@@ -123,9 +126,12 @@ class Ledger:
         )
         return [Score(**{name: value for name, value in _rich(row).items() if name != "id"}) for row in rows]
 
-    def answers(self, run: str, contestant: str | None = None, score: str | None = None) -> list[JudgeAnswer]:
+    def answers(
+        self, run: str, contestant: str | None = None, score: str | None = None, feature: int | None = None
+    ) -> list[JudgeAnswer]:
         """A judge's answers in one run, narrowed down where asked, by feature and question."""
-        rows = self._select("answer", "feature, score, contestant, item", run=run, contestant=contestant, score=score)
+        wanted = {"run": run, "contestant": contestant, "score": score, "feature": feature}
+        rows = self._select("answer", "feature, score, contestant, item", **wanted)
         return [JudgeAnswer(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
 
     def failures(self, run: str | None = None) -> list[tuple[int, str, str]]:

@@ -11,6 +11,8 @@ from . import display
 Split = Literal["train", "validation", "test"]
 """Which use a document is for. Explainers see train, choose by validation, and are scored on test."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+ScoredOn = Literal["train", "validation", "test", "elsewhere"]
+"""Where a score was measured; elsewhere: by another tool, on text that is not in the store."""
 
 Stratum = Literal["top", "quantile", "random_active", "near_miss", "random_silent"]
 """How an example was chosen; evidence is never the top alone."""
@@ -276,7 +278,7 @@ class Score(Record):
     """Who predicted, for example `pattern`."""
     contestant: str
     """`label`, or the control: `token_lookup`, `shuffled`."""
-    split: Split
+    split: ScoredOn
     """The split it was measured on."""
     value: float | None
     """The score; None when unscored."""

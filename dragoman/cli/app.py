@@ -20,7 +20,9 @@ from . import (
     demo,
     dictionaries,
     edit,
+    export,
     harvest,
+    import_,
     judge,
     judge_compare,
     label,
@@ -77,6 +79,8 @@ app.add_typer(runs.app, name="runs")
 app.command("replay")(replay.replay)
 app.add_typer(judge.app, name="judge")
 app.add_typer(organism.app, name="organism")
+app.command("export")(export.export)
+app.command("import")(import_.import_)
 app.command("sql")(sql.sql)
 
 

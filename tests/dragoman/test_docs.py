@@ -69,7 +69,18 @@ def test_every_line_in_the_documents_is_a_command_with_known_options() -> None:
 
 @pytest.mark.parametrize(
     "folder",
-    ["store", "tools", "evals", "agents", "dragoman", "dragoman/cli", "tools/dictionaries", "evals/organism", "evals/scorers"],
+    [
+        "store",
+        "tools",
+        "evals",
+        "agents",
+        "dragoman",
+        "dragoman/cli",
+        "tools/dictionaries",
+        "evals/organism",
+        "evals/scorers",
+        "store/exchange",
+    ],
 )
 def test_every_folder_says_what_its_files_are_for(folder: str) -> None:
     text = (ROOT / folder / "README.md").read_text()
