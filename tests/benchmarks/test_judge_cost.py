@@ -292,8 +292,9 @@ def table(
 WIDTHS = f"""
 ## How many questions a width takes
 
-The same judge answers with a probability (ours) or with yes or no (usual), and the same function makes the intervals; the usual
-way is given the narrower of its two, that of the AUROC and that of balanced accuracy. Of {JUDGED} labels that the small judge
+The same judge answers with a probability (ours) or with yes or no (usual: the same answers, cut at 0.5, since the small judge
+reads no other prompts than ours), and the same function makes the intervals; the usual way is given the narrower of its two,
+that of the AUROC and that of balanced accuracy. Of {JUDGED} labels that the small judge
 has not seen, and of 60 labels of made-up judges with normal scores. *Early end*: each label is asked in tens until its interval
 is as narrow as makes the mean the same.
 
@@ -302,8 +303,9 @@ is as narrow as makes the mean the same.
 CONCLUSION = """
 ## What keeps it from 5
 
-The aim is 5 times fewer at the same width. Probabilities save up to half of the questions where the judge is good, and nothing
-where it is poor: there the interval of balanced accuracy, which yes and no give as well, is as narrow. An early end saves little
+The aim is 5 times fewer at the same width. Probabilities save a quarter to two thirds of the questions where the judge is good,
+and nothing where it is poor (then the ratio is that of equal numbers): there the interval of balanced accuracy, which yes and no
+give as well, is as narrow. An early end saves little
 beyond that at the same *mean* width: what easy labels save, hard ones take (it pays where every label has to reach a width).
 Simulation is read from log-probabilities in both ways and is asked about the same texts. What is left is the price of a
 question: asked one by one, detection and fuzzing pay for the text, for what stands around it and for half a block of the cache,
