@@ -90,7 +90,7 @@ class Debate:
             if not reason:
                 return {**update, **self.seat({**state, **update}, one, two)}  # type: ignore[typeddict-item]  # likewise
         standing = Standing(held={}, ended=f"no debate: {reason}")
-        steps = office.step(state, "debate", {"debate": "none", "reason": reason})
+        steps = office.step(state, "debate", {"debate": "none", "round": state.get("round", 0), "reason": reason})
         return {**update, "rung": state.get("rung", "experiments"), "debate": standing.model_dump(), "steps": steps}
 
     def seat(self, state: LabelState, one: Hypothesis, two: Hypothesis) -> Update:
@@ -99,6 +99,7 @@ class Debate:
         names = {one.id, two.id}
         content = {
             "debate": "opened",
+            "round": state.get("round", 0),
             "labels": standing.held,
             "held by": self._names(),
             "figures": {name: figure for name, figure in state.get("figures", {}).items() if name in names},
@@ -111,7 +112,8 @@ class Debate:
         standing = Standing.model_validate(state["debate"])
         number = state.get("round", 0) + 1
         case = await office.case(state["feature"])
-        before = exchanges.places(standing, office.board(state).until(number), settings.debate_rounds)
+        now: LabelState = {**state, "round": number}
+        before = exchanges.places(standing, office.board(now).until(number), settings.debate_rounds)
         unable: dict[str, str] = {}
         try:
             inputs = await exchanges.proposed(office, case, self.seated, before, number, unable)
@@ -129,14 +131,14 @@ class Debate:
                 "exchanges": (*standing.exchanges, *made),
             }
         )
-        board = office.board({**state, "round": number}).until(number + 1)
-        now = exchanges.places(standing, board, settings.debate_rounds)
-        office.trails.judge({place.mine.id: status(board.verdicts_of(place.mine)) for place in now.values()})
+        board = office.board(now).until(number + 1)
+        seen = exchanges.places(standing, board, settings.debate_rounds)
+        office.trails.judge({place.mine.id: status(board.verdicts_of(place.mine)) for place in seen.values()})
         ended = ""
         after = After(dict(standing.held), [], {}, (), False, {})
         if made:
             try:
-                after = await self._turns(case, board, now, number, unable)
+                after = await self._turns(case, board, seen, number, unable)
             except FeatureSpent:
                 ended = SPENT
         office.trails.propose(after.new)
@@ -144,11 +146,12 @@ class Debate:
         standing = standing.model_copy(update={"ended": ended or self._ended(standing)})
         content = {
             "debate": "round",
-            "round": standing.round,
-            "of experiments": number,
+            "round": number,
+            "of the debate": standing.round,
             "labels": before["A"].standing.held,
             "held by": self._names(),
-            "experiments": [one.model_dump(mode="json") for one in made],
+            "experiments": [one.experiment for one in made],
+            "exchanges": [one.model_dump(mode="json") for one in made],
             "refused": inputs.refused,
             "unable": unable,
             "score": points,
@@ -178,8 +181,18 @@ class Debate:
         case = await office.case(state["feature"])
         place = exchanges.places(standing, office.board(state), self.settings.debate_rounds)["A"]
         found = await verdict(office, case, place)
-        steps = office.step(state, "debate", {"debate": "verdict", **found._asdict(), "ended": standing.ended})
-        return {"steps": steps, "favoured": standing.favoured, "ended": f"debate: {standing.ended}"}
+        content = {
+            "debate": "verdict",
+            "round": state.get("round", 0),
+            **found._asdict(),
+            "score": standing.points,
+            "ended": standing.ended,
+        }
+        return {
+            "steps": office.step(state, "debate", content),
+            "favoured": standing.favoured,
+            "ended": f"debate: {standing.ended}",
+        }
 
     async def _rival(self, state: LabelState, board: Board, best: Hypothesis) -> tuple[Hypothesis | None, str, Update]:
         """The rival's own label, gauged; why there is none; what that changes in the state."""
@@ -199,7 +212,7 @@ class Debate:
         dropped = [name for name in state.get("dropped", []) if name != found.id]
         figures = gauged(state)
         if known is None:
-            figures[made.id] = await office.gauge.of(made, f"gauge/debate/{made.called}")
+            figures[made.id] = await office.gauge.of(made, f"gauge/debate/{made.round}/{made.called}")
             office.trails.propose([made])
         kept = {name: list(figure) for name, figure in figures.items()}
         return found, "", {"rung": "debate", "alive": alive, "dropped": dropped, "figures": kept}
@@ -238,7 +251,7 @@ class Debate:
                 one = claims.twin(board, made) or made
                 new = [made] if one is made else []
                 turns[seat]["hypothesis"] = one.id
-                return After({"A": one.id, "B": one.id}, new, await self._gauge(new), (), True, turns)
+                return After({"A": one.id, "B": one.id}, new, await self._gauge(new, number), (), True, turns)
         new = []
         for seat, turn in answers.items():
             if turn.move != "amend" or turn.claim is None:
@@ -252,7 +265,7 @@ class Debate:
                 continue
             new.append(made)
             held[seat] = made.id
-        return After(held, new, await self._gauge(new), conceded, False, turns)
+        return After(held, new, await self._gauge(new, number), conceded, False, turns)
 
     async def _accepted(self, case: Case, place: Place, offer: Claim, unable: dict[str, str]) -> tuple[bool, str]:
         try:
@@ -265,8 +278,8 @@ class Debate:
     def _made(self, case: Case, board: Board, number: int, claim: Claim, parents: list[Hypothesis], seat: Seat) -> Hypothesis:
         return claims.debated(self.office, case.feature, board, number, claim, parents, self.seated[seat].name)
 
-    async def _gauge(self, made: list[Hypothesis]) -> dict[str, Gauged]:
-        return {one.id: await self.office.gauge.of(one, f"gauge/debate/{one.called}") for one in made}
+    async def _gauge(self, made: list[Hypothesis], number: int) -> dict[str, Gauged]:
+        return {one.id: await self.office.gauge.of(one, f"gauge/debate/{number}/{one.called}") for one in made}
 
     def _ended(self, standing: Standing) -> str:
         names = self._names()

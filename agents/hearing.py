@@ -18,6 +18,7 @@ from dragoman.store.errors import ToolError, UserError
 from dragoman.store.features import Store
 from dragoman.store.findings import Hypothesis
 from dragoman.store.records import Run
+from dragoman.store.trail import Cost, read_trail
 from dragoman.store.trails import Trails
 from dragoman.tools.patterns import parse
 from dragoman.tools.patterns.naming import name_of
@@ -32,7 +33,6 @@ from .models import is_induction
 from .office import Office
 from .opening import opening
 from .queue import queue
-from .spending import Spending, spending
 from .standing import SEATS
 from .state import LabelState
 from .transcript import Transcript, transcript
@@ -55,7 +55,7 @@ class Heard(NamedTuple):
     """The run."""
     transcript: Transcript
     """What was said and found."""
-    spent: Spending
+    spent: Cost
     """What it took."""
 
 
@@ -79,12 +79,11 @@ async def _debate(path: Path, feature: int, said: list[Claim], wish: Wish, means
             with working_on(path, store.ledger, run):
                 async with opened.office(run.id) as office:
                     await _held(office, feature, said)
-                    tokens, dollars = opened.spent()
         trails = Trails(store.ledger.path)
         try:
             found = transcript(trails, run.id, feature)
             assert found is not None
-            return Heard(run, found, spending(trails, run.id, feature, tokens, dollars))
+            return Heard(run, found, read_trail(trails, store.ledger, run, feature).cost)
         finally:
             trails.close()
 

@@ -177,7 +177,7 @@ def _round(
 ) -> Round:
     said = {(one.experiment, one.hypothesis): one for one in predictions}
     rows = []
-    for exchange in content["experiments"]:
+    for exchange in content["exchanges"]:
         experiment = experiments[exchange["experiment"]]
         told = {seat: said[experiment.id, exchange["held"][seat]] for seat in SEATS}
         decided = (one.because for one in told.values() if one.because and one.outcome != "unsure")
@@ -202,7 +202,7 @@ def _round(
         elif f"{seat} answers" in content["unable"]:
             turns[seat] = Answered(move="no answer", reason=content["unable"][f"{seat} answers"])
     return Round(
-        number=content["round"],
+        number=content["of the debate"],
         labels={seat: hypotheses[content["labels"][seat]].called for seat in SEATS},
         experiments=rows,
         refused=content["refused"],

@@ -15,8 +15,8 @@ from .ledger import Ledger
 from .records import Label, Run
 from .trails import Spent, Trails
 
-ALIASES: Mapping[str, str] = {"foretell": "design"}
-"""Steps of calls that belong to a node of another name."""
+ALIASES: Mapping[str, tuple[str, ...]] = {"foretell": ("design", "debate")}
+"""Steps of calls that belong to a node of another name: the first that has a step in that round."""
 
 
 @dataclass(frozen=True)
@@ -211,10 +211,10 @@ def _shared_out(steps: Sequence[TrailStep], spent: Iterable[Spent]) -> list[Cost
     """
     costs = [Cost() for _ in range(len(steps) + 1)]
     for row in spent:
-        words = [ALIASES.get(word, word) for word in row.step.split("/")]
-        node = next((word for word in words if word in get_args(Node)), None)
+        words = row.step.split("/")
+        nodes = next(((ALIASES.get(word) or (word,)) for word in words if word in ALIASES or word in get_args(Node)), ())
         round = next((int(word) for word in words if word.isdigit()), None)
-        at = next((n for n, step in enumerate(steps) if step.node == node and step.content.get("round") in (round, None)), -1)
+        at = next((n for n, step in enumerate(steps) if step.node in nodes and step.content.get("round") in (round, None)), -1)
         costs[at] += Cost(row.calls, row.hits, row.tokens, row.dollars)
     return costs
 

@@ -1,8 +1,8 @@
 """Induction in the researcher's seat: hypotheses are patterns, predictions are what the patterns say, and no model is asked.
 
 1. propose: the induced pattern, then its shorter and longer forms.
-2. design: passages of firing examples and near misses, as they are, with their first half cut off, or with the word before the
-   firing one replaced; those are taken on which the living patterns differ most.
+2. design: passages of firing examples, near misses, and train contexts on which the living patterns differ, as they are, with
+   their first half cut off, or with the word before the one looked at replaced; those on which the patterns differ most.
 3. revise: of the forms not tried yet, the one that contradicts the fewest results.
 4. debate: it proposes passages likewise, amends to the form that contradicts the fewest results, and concedes where it has no
    better one and is behind.
@@ -33,7 +33,9 @@ POOL = 12
 FIRES = 0.2
 """Share of the maximum above which a feature fires."""
 SOURCES = 12
-"""Examples from which passages are made."""
+"""Examples from which passages are made, and places for each way in which rules differ on train."""
+LEAD = 24
+"""Tokens of a passage before the one that is looked at."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,15 @@ class InductionResearcher:
 
     async def _designed(self, case: Case, board: Board, most: int, taken: set[str], step: str) -> Design:
         rivals = [one for one in board.alive if one.pattern is not None]
-        passages = await asyncio.to_thread(self._passages, case)
+        rng = np.random.default_rng(seed_of(case.seed, case.feature, step, board.round))
+        async with self._lock:
+            differing = await asyncio.to_thread(self._differing, [str(one.pattern) for one in rivals], rng)
+        passages = _passages([*differing, *_sources(case)])
         used = taken | {one.arguments["texts"][0] for one in board.experiments if one.kind == "write"}
         passages = [passage for passage in passages if passage.text not in used]
         if not rivals or not passages:
             return Design(tests=[])
         said = await asyncio.to_thread(self._said, [str(one.pattern) for one in rivals], passages)
-        rng = np.random.default_rng(seed_of(case.seed, case.feature, step, board.round))
         order = sorted(rng.permutation(len(passages)), key=lambda n: -_difference([row[n] for row in said]))
         tests = []
         for n in order[:most]:
@@ -175,22 +179,23 @@ class InductionResearcher:
                 self._pools = {case.feature: pool, **dict(list(self._pools.items())[:63])}
         return self._pools[case.feature]
 
-    def _passages(self, case: Case) -> list[Passage]:
-        """Texts around the strongest token of examples, as they are and changed."""
-        found: dict[str, Passage] = {}
-        for strings, at in _sources(case):
-            word = strings[at].strip()
-            variants = [
-                strings,
-                strings[at // 2 :],
-                strings[max(0, at - 3) :],
-                [*strings[: max(0, at - 1)], " the", *strings[at:]],
-            ]
-            for variant in variants:
-                text = "".join(variant).strip()
-                if word and text.count(word) == 1:
-                    found.setdefault(text, Passage(text, word))
-        return list(found.values())
+    def _differing(self, patterns: Sequence[str], rng: np.random.Generator) -> list[tuple[list[str], int]]:
+        """Places of train on which rules differ, as many for each way of differing; at most one a context."""
+        text = self._inducer.text
+        said = [parse(pattern).predict(text) for pattern in patterns]
+        if len(said) < 2:
+            return []
+        fires, silent = np.array([one > FIRES for one in said]), np.array([one == 0 for one in said])
+        at = np.flatnonzero(fires.any(0) & silent.any(0))
+        way = (fires[:, at] * (1 << np.arange(len(said)))[:, None]).sum(0)
+        found = []
+        for which in np.unique(way):
+            places = rng.permutation(at[way == which])
+            _, first = np.unique(text.row[places], return_index=True)
+            for place in places[np.sort(first)][:SOURCES]:
+                start = max(int(text.starts[text.row[place]]), int(place) - LEAD)
+                found.append(([text.vocabulary[token] for token in text.ids[start : place + 1]], int(place) - start))
+        return found
 
     def _said(self, patterns: Sequence[str], passages: Sequence[Passage]) -> list[list[Outcome]]:
         table = LooseTexts([self._tokenize(passage.text) for passage in passages], self._vocabulary)
@@ -209,6 +214,24 @@ class InductionResearcher:
             for (n, _), outcome in zip(texts, self._said([pattern], [passage for _, passage in texts])[0], strict=True):
                 said[n] = outcome
         return said
+
+
+def _passages(sources: Sequence[tuple[list[str], int]]) -> list[Passage]:
+    """Texts around the token to look at, as they are and changed."""
+    found: dict[str, Passage] = {}
+    for strings, at in sources:
+        word = strings[at].strip()
+        variants = [
+            strings,
+            strings[at // 2 :],
+            strings[max(0, at - 3) :],
+            [*strings[: max(0, at - 1)], " the", *strings[at:]],
+        ]
+        for variant in variants:
+            text = "".join(variant).strip()
+            if word and text.count(word) == 1:
+                found.setdefault(text, Passage(text, word))
+    return list(found.values())
 
 
 def _outcome(table: LooseTexts, row: int, passage: Passage, strength: np.ndarray) -> Outcome:
@@ -241,7 +264,7 @@ def _sources(case: Case) -> list[tuple[list[str], int]]:
         for example in piece.data.get("examples", ()):
             strings, values = list(example["tokens"]), list(example["values"])
             at = int(np.argmax(values)) if any(values) else len(strings) // 2
-            first = max(0, at - 24)
+            first = max(0, at - LEAD)
             found.append((strings[first : at + 1], at - first))
     step = max(1, len(found) // SOURCES)
     return found[::step][:SOURCES]

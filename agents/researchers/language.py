@@ -71,7 +71,7 @@ class LanguageResearcher:
 
     async def arbitrate(self, case: Case, place: Place, so_far: str) -> Arbitration:
         """See `Arbiter`."""
-        return await self._ask(case, "debate/verdict", prompting.arbitrate(case, place, so_far), Arbitration)
+        return await self._ask(case, f"debate/{place.board.round}/verdict", prompting.arbitrate(case, place, so_far), Arbitration)
 
     async def _ask(self, case: Case, step: str, messages: Sequence[Message], answer: type[A]) -> A:
         try:
@@ -86,4 +86,4 @@ class LanguageResearcher:
 
 def _round(place: Place) -> str:
     """Where a debater's questions stand; one model may hold both sides."""
-    return f"debate/{place.board.round}/{place.standing.round}/{place.seat}"
+    return f"debate/{place.board.round}/{place.seat}"

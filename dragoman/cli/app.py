@@ -17,6 +17,7 @@ from dragoman import config
 from . import (
     ablate,
     activate,
+    debate,
     demo,
     dictionaries,
     edit,
@@ -62,6 +63,7 @@ app.command("train")(train.train)
 app.command("harvest")(harvest.harvest)
 app.command("label")(label.label)
 app.command("ladder")(ladder.ladder)
+app.command("debate")(debate.debate)
 app.command("score")(score.score)
 app.command("show")(show.show)
 app.command("report")(report.report)

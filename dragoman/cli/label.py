@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 EXPLAINER = "Who explains: induction needs no language model; anthropic:MODEL, openai:MODEL, openai:URL#MODEL, vllm:URL."
 JUDGE = "Who says how well a hypothesis predicts on validation: pattern executes its rule, a model reads its words."
 RUNG = (
-    "How far a feature may go: one-shot, or experiments where the first label is low or fits a neighbour as well. "
+    "How far a feature may go: one-shot; experiments where the first label is low or fits a neighbour as well; debate between "
+    "the two best where experiments leave two. "
     "[default: one-shot for induction, else experiments]"
 )
 
@@ -28,6 +29,10 @@ def label(
     explainer: Annotated[str, typer.Option(help=EXPLAINER)] = "induction",
     judge: Annotated[str, typer.Option(help=JUDGE)] = "pattern",
     rung: Annotated[str | None, typer.Option(help=RUNG, show_default=False)] = None,
+    rival: Annotated[
+        str | None,
+        typer.Option(help="With --rung debate: who holds the other side. [default: the explainer itself]", show_default=False),
+    ] = None,
     without: Annotated[
         str | None,
         typer.Option(
@@ -77,10 +82,15 @@ def label(
 
         dragoman label S --explainer induction --rung experiments
 
+        dragoman label S --explainer anthropic:claude-haiku-4-5 --rung debate --rival induction
+
         dragoman label S --explainer vllm:http://127.0.0.1:8000/v1 --without targeted --budget-tokens-per-feature 30000
     """
     from dragoman.agents.models import is_induction
+    from dragoman.store.errors import UserError
 
+    if rival is not None and rung != "debate":
+        raise UserError("A rival is for debates: give --rung debate with --rival.")
     if is_induction(explainer) and judge == "pattern" and rung in (None, "one-shot") and without is None and tools is None:
         result = run(store, features, explainer, seed, workers, fresh, not quiet)
     else:
@@ -94,6 +104,7 @@ def label(
             settings=_settings(rung or ("one-shot" if is_induction(explainer) else "experiments"), without, tools, tests, rounds),
             seed=seed,
             each=Budget(budget_tokens_per_feature, budget_usd_per_feature),
+            rival=rival,
         )
         means = Means(Budget(budget_tokens, budget_usd), concurrency, patience=patience, reuse=reuse, price=price)
         result = investigate(store, wish, means, fresh, not quiet)

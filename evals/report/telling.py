@@ -175,9 +175,11 @@ def _part(part: Part, trail: Trail, texts: _Texts) -> Told:
     title = TITLES.get(node, node.capitalize())
     if round is not None:
         title = f"Round {round}: {title[0].lower()}{title[1:]}"
-    facts = FACTS.get(node, _debate)(part, trail)
+    facts = FACTS.get(node, _other)(part, trail)
     if part.step.content.get("unable"):
-        facts.insert(0, ("no answer", str(part.step.content["unable"])))
+        unable = part.step.content["unable"]
+        said = [f"{who}: {why}" for who, why in unable.items()] if isinstance(unable, Mapping) else [str(unable)]
+        facts = [*(("no answer", one) for one in said), *facts]
     return Told(
         title=title,
         cost=spent(part.cost),
@@ -193,6 +195,7 @@ TITLES: Mapping[str, str] = {
     "propose": "Hypotheses",
     "design": "Experiments",
     "revise": "Revision",
+    "debate": "Debate",
     "score": "Choice on validation",
     "record": "Result",
 }
@@ -262,7 +265,32 @@ def _recorded(part: Part, trail: Trail) -> Facts:
     ]
 
 
-def _debate(part: Part, trail: Trail) -> Facts:
+def _debated(part: Part, trail: Trail) -> Facts:
+    """A step of a debate: who holds what, who won which experiment, what each side did then, or the verdict."""
+    content = part.step.content
+    facts: Facts = []
+    for seat, name in dict(content.get("labels") or {}).items():
+        facts.append((f"{seat} holds", f"{trail.named(str(name))} ({content.get('held by', {}).get(seat, 'somebody')})"))
+    if content.get("reason"):
+        facts.append(("no debate", str(content["reason"])))
+    points = [f"{trail.named(one['experiment'])} to {one['point']}" for one in content.get("exchanges", ()) if one.get("point")]
+    facts += [("points", ", ".join(points))] if points else []
+    facts += [("not run", str(one)) for one in content.get("refused", ())]
+    for seat, turn in dict(content.get("turns") or {}).items():
+        made = f" {trail.named(str(turn['hypothesis']))}" if turn.get("hypothesis") else ""
+        came = f" [{'accepted' if turn['accepted'] else 'refused'}: {turn['answer']}]" if "accepted" in turn else ""
+        facts.append((f"{seat}: {turn['move']}{made}", f"{turn['reason']}{came}"))
+    if content.get("score"):
+        facts.append(("score", " : ".join(f"{seat} {points}" for seat, points in content["score"].items())))
+    if content.get("text"):
+        cites = ", ".join(content.get("cites", ()))
+        facts.append(("verdict", f"{content['text']} (by {content.get('by', 'code')}; cites {cites or 'nothing'})"))
+    if content.get("ended"):
+        facts.append(("ended with", str(content["ended"])))
+    return facts
+
+
+def _other(part: Part, trail: Trail) -> Facts:
     """What no other rule knows: everything that stands in the step, with the names of what its ids mean."""
     content = {k: v for k, v in part.step.content.items() if k not in ("round", "hypotheses", "experiments", "figures", "unable")}
     rows = list(_rows(content, "", trail))
@@ -288,6 +316,7 @@ FACTS: Mapping[str, Callable[[Part, Trail], Facts]] = {
     "propose": _proposed,
     "design": _designed,
     "revise": _revised,
+    "debate": _debated,
     "score": _chosen,
     "record": _recorded,
 }

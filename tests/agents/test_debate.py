@@ -200,7 +200,7 @@ def test_a_model_against_induction(organism: Path) -> None:
 
 def test_induction_against_induction_needs_no_model(organism: Path) -> None:
     found = debate(organism, FEATURE, Motion(patterns=(TRUE, FALSE)), Wish("induction"), Means())
-    assert found.transcript.winner == "A" and found.spent.tokens == 0 < found.spent.forwarded
+    assert found.transcript.winner == "A" and found.spent.calls == 0 < found.spent.forwarded
     assert found.transcript.labels[0].description.startswith("Fires moderately on")
     conceded = found.transcript.rounds[-1].turns["B"]
     assert conceded.move == "concede" and "no other form does better" in conceded.reason
@@ -353,7 +353,7 @@ def test_the_labeler_climbs_to_a_debate_between_its_two_best(organism: Path) -> 
     name, ended, seen = labeled(organism, debater(propose=lambda p: proposal(RIGHT, WRONG), design=designs))
     assert (name, ended, seen["rung"]) == ("question marks", "debate: all 3 rounds", "debate")
     assert seen["kinds"] == ["opened", "round", "round", "round", "verdict"] and seen["favoured"] == "question marks"
-    assert [step["of experiments"] for step in seen["steps"][1:4]] == [2, 3, 4]  # rounds are counted on
+    assert [step["round"] for step in seen["steps"][1:4]] == [2, 3, 4]  # rounds are counted on
 
 
 def test_a_rival_brings_its_own_label_and_may_win(organism: Path) -> None:
