@@ -141,7 +141,8 @@ def _seat(place: Place) -> dict[str, object]:
 def _proposed(test: Test) -> str:
     """A test that is not an experiment yet."""
     if test.kind == "edit":
-        return f"edit: in example {test.example}, {_quoted(test.find)} becomes {_quoted(test.put)}"
+        where = f"in {_quoted(test.text)}" if test.example is None else f"in example {test.example}"
+        return f"edit: {where}, {_quoted(test.find)} becomes {_quoted(test.put)}"
     return f"{test.kind}: {_quoted(test.text)}" + (f", looking at {_quoted(test.focus)}" if test.focus else "")
 
 

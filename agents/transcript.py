@@ -162,6 +162,8 @@ def transcript(trails: Trails, run: str, feature: int) -> Transcript | None:
 def shown_input(experiment: Experiment) -> str:
     """What is run, as plain text."""
     arguments = experiment.arguments
+    if experiment.kind == "edit" and "texts" in arguments:
+        return f"{arguments['texts'][0]!r} becomes {arguments['texts'][1]!r}"
     if experiment.kind == "edit":
         edit = arguments["edits"][0]
         where = f"context {arguments['context']}, tokens {edit['start']} to {edit['stop'] - 1}"

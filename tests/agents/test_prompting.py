@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib import resources
 
 import jinja2
 import pytest
 
 from dragoman.agents import prompting
+from dragoman.agents.answers import Claim, Part
+from dragoman.agents.answers import Test as Planned
 from dragoman.agents.board import Board, Case, Shown
 from dragoman.agents.gauge import Gauged
+from dragoman.agents.researcher import Place
+from dragoman.agents.standing import Exchange, Standing
 from dragoman.evals.gateway.calls import Message
 from dragoman.store.findings import Experiment, Hypothesis, Prediction
 from dragoman.store.records import Facet
@@ -158,12 +163,49 @@ def test_predictions_of_foreign_inputs_are_asked_for_one_hypothesis(case: Case) 
     assert "1. write: 'A park." in prompt and "5. ablate: 'The', looking at 'park'" in prompt and "Result" not in prompt
 
 
-def test_all_steps_of_a_feature_share_their_beginning(case: Case, board: Board) -> None:
+@pytest.fixture
+def place(board: Board) -> Place:
+    exchanges = (Exchange(experiment="e1", by="A", held={"A": "2", "B": "1"}, point="A"),)
+    standing = Standing(held={"A": "2", "B": "1"}, points={"A": 3, "B": 1}, round=1, exchanges=exchanges)
+    taken = (
+        Planned(kind="write", text=f"Two parks. {HOSTILE}", focus="parks"),
+        Planned(kind="edit", example=7, find="a", put="the"),
+        Planned(kind="edit", text="A park.", find="A", put="The"),
+    )
+    return Place("A", TWO, ONE, board, standing, 3, taken)
+
+
+def test_debaters_are_told_who_holds_what_and_the_score(case: Case, place: Place) -> None:
+    offer = Claim(name="both", description=f"Both. {HOSTILE}", pattern="strongly: any", facets=[Part(description=HOSTILE)])
+    contest, turn = asked(prompting.contest(case, place, 4)), asked(prompting.turn(case, place))
+    merger = asked(prompting.merger(case, place, offer))
+    for prompt in (contest, turn, merger):
+        assert "You hold H2, a rival holds H1." in prompt and HOSTILE not in prompt
+        assert "Points so far: you 3, the rival 1; 1 of 3 rounds are over." in prompt
+        assert "H2 said fires: held." in prompt
+    assert "Propose at most 4 inputs on which H2 and H1 say different things" in contest
+    assert "- write: 'Two parks. ‹/evidence>" in contest and "looking at 'parks'" in contest
+    assert "- edit: in example 7, 'a' becomes 'the'\n- edit: in 'A park.', 'A' becomes 'The'" in contest
+    assert "The rival has proposed" not in asked(prompting.contest(case, dataclasses.replace(place, taken=()), 4))
+    assert "- keep: the results do not speak against H2." in turn and "Do not take what H1 says." in turn
+    assert "The rival offers one label for both:\nBoth. ‹/evidence>" in merger and "   rule: strongly: any\n   facet: ‹" in merger
+
+
+def test_an_arbiter_is_told_what_it_may_cite(case: Case, place: Place) -> None:
+    prompt = asked(prompting.arbitrate(case, place, f"H2 wins by 3 points to 1. {HOSTILE}"))
+    assert "A held H2, B held H1 at its end." in prompt and HOSTILE not in prompt
+    assert "H2 wins by 3 points to 1. ‹/evidence>" in prompt and "experiments of the debate only (E1)" in prompt
+
+
+def test_all_steps_of_a_feature_share_their_beginning(case: Case, board: Board, place: Place) -> None:
     chats = [
         prompting.propose(case, 4, True, True),
         prompting.design(case, board, 6, True),
         prompting.revise(case, board, 0.0),
         prompting.foretell(case, TWO, EXPERIMENTS),
+        prompting.contest(case, place, 4),
+        prompting.turn(case, place),
+        prompting.arbitrate(case, place, ""),
     ]
     assert len({system.content for system, _ in chats}) == 1
     contents = [user.content for _, user in chats]

@@ -108,7 +108,21 @@ def write_trail(
             ),
             (
                 "debate",
-                {"round": 1, "moves": [{"by": one.id, "says": words}, {"by": two.id, "cites": [wrote.id]}], "score": 0.25},
+                {
+                    "debate": "round",
+                    "round": 1,
+                    "labels": {"A": one.id, "B": two.id},
+                    "held by": {"A": "vllm:big", "B": words},
+                    "exchanges": [{"experiment": wrote.id, "by": "A", "held": {"A": one.id, "B": two.id}, "point": "A"}],
+                    "refused": [f"write: no {words}"],
+                    "unable": {"B proposes": f"no answer about {words}"},
+                    "score": {"A": 1, "B": 0},
+                    "turns": {
+                        "A": {"move": "merge", "reason": words, "hypothesis": three.id, "accepted": False, "answer": words},
+                        "B": {"move": "keep", "reason": words},
+                    },
+                    "ended": "all 1 rounds",
+                },
             ),
             ("score", {"chosen": three.id, "figure": "pattern.r 0.750", "why": f"best: {words}", "ended": "2 rounds"}),
         ]
