@@ -21,6 +21,7 @@ from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.trails import Trails
 from tests.agents.scripted import Scripted, claim, proposal, turn, written
+from tests.dragoman.command import here
 from tests.evals.gateway.server import Said, ScriptedServer
 
 FEATURE = 72
@@ -204,6 +205,14 @@ def test_induction_against_induction_needs_no_model(organism: Path) -> None:
     assert found.transcript.labels[0].description.startswith("Fires moderately on")
     conceded = found.transcript.rounds[-1].turns["B"]
     assert conceded.move == "concede" and "no other form does better" in conceded.reason
+
+
+def test_the_command_prints_the_transcript(organism: Path) -> None:
+    command = ["debate", organism, str(FEATURE), "--pattern", TRUE, "--pattern", FALSE, "--rounds", "1"]
+    found = json.loads(here(*command, "--json").stdout)
+    page = " ".join(here(*command).stdout.split())
+    assert found["winner"] == "A" and found["spent"]["forwarded"] > 0 and found["feature"] == f"sae/{FEATURE}"
+    assert found["verdict"] in page and f"run {found['run']}" in page and "Round 1 A holds H1, B holds H2" in page
 
 
 def test_the_same_command_shows_the_same_debate_and_asks_nothing_again(organism: Path) -> None:
