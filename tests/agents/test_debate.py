@@ -208,7 +208,7 @@ def test_induction_against_induction_needs_no_model(organism: Path) -> None:
 
 
 def test_the_command_prints_the_transcript(organism: Path) -> None:
-    command = ["debate", organism, str(FEATURE), "--pattern", TRUE, "--pattern", FALSE, "--rounds", "1"]
+    command: list[str | Path] = ["debate", organism, str(FEATURE), "--pattern", TRUE, "--pattern", FALSE, "--rounds", "1"]
     found = json.loads(here(*command, "--json").stdout)
     page = " ".join(here(*command).stdout.split())
     assert found["winner"] == "A" and found["spent"]["forwarded"] > 0 and found["feature"] == f"sae/{FEATURE}"
