@@ -44,9 +44,9 @@ class Answering:
 
 
 @contextmanager
-def answering(delay: float = 0.0, trouble: bool = True, api: str = "vllm", pid: Path | None = None) -> Iterator[Answering]:
-    """Start one, and end it."""
-    command = [sys.executable, "-m", "tests.agents.answering", "--delay", str(delay), "--api", api]
+def answering(delay: float = 0.0, trouble: bool = True, api: str = "vllm", tests: int = 2) -> Iterator[Answering]:
+    """Start one, and end it. tests: in a batch."""
+    command = [sys.executable, "-m", "tests.agents.answering", "--delay", str(delay), "--api", api, "--tests", str(tests)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command + ["--trouble"] * trouble, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -71,8 +71,8 @@ def words_of(prompt: str) -> list[str]:
     return list(dict.fromkeys(_WORD.findall(found[1] if found else "")))[:3] or ["the"]
 
 
-def researcher(trouble: bool) -> Scripted:
-    """A model that does what it can with the evidence."""
+def researcher(trouble: bool, tests: int = 2) -> Scripted:
+    """A model that does what it can with the evidence. tests: in a batch; two are the same in every round, others are new."""
 
     def troubled(prompt: str) -> Answer | None:
         number = number_of(prompt)
@@ -88,11 +88,13 @@ def researcher(trouble: bool) -> Scripted:
 
     def design(prompt: str) -> Answer:
         word = words_of(prompt)[0]
-        tests = [
+        said = [
             written(f"We met in March and {word} was there.", word, H1="fires", H2="silent"),
             written(f"She came on {number_of(prompt)} March.", "March", H1="silent", H2="fires"),
         ]
-        return {"tests": tests, "looks": [{"tool": "feature_stats", "arguments": "{}"}]}
+        more = [f"Then {word} came {prompt.count('Result:') + n} times." for n in range(tests - 2)]
+        said += [written(text, word, H1="fires", H2="silent") for text in more]
+        return {"tests": said, "looks": [{"tool": "feature_stats", "arguments": "{}"}]}
 
     def revise(prompt: str) -> Answer:
         words = words_of(prompt)
@@ -108,8 +110,9 @@ def main() -> None:
     parser.add_argument("--delay", type=float)
     parser.add_argument("--trouble", action="store_true")
     parser.add_argument("--api")
+    parser.add_argument("--tests", type=int)
     given = parser.parse_args()
-    model, asked = researcher(given.trouble), Counter[str]()
+    model, asked = researcher(given.trouble, given.tests), Counter[str]()
 
     def answer(body: dict[str, Any]) -> Said:
         asked[hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]] += 1

@@ -12,14 +12,19 @@ from dragoman.evals.organism.load import corpus_documents, organism_paths
 from dragoman.tools.harvest import harvest
 
 
-@pytest.fixture(scope="session")
-def harvested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of the organism and its residual dictionary with a few hundred live features; not to be written to."""
-    folder, paths = tmp_path_factory.mktemp("harvested"), organism_paths()
+def harvest_organism(folder: Path) -> Path:
+    """A store of the organism and its residual dictionary with a few hundred live features."""
+    paths = organism_paths()
     text = "".join(json.dumps({"text": document.text}) + "\n" for document in corpus_documents(800))
     (folder / "text.jsonl").write_text(text, "utf-8")
     harvest(folder / "store", str(paths.model), [str(paths.sae)], str(folder / "text.jsonl"), progress=False).close()
     return folder / "store"
+
+
+@pytest.fixture(scope="session")
+def harvested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a store, not to be written to."""
+    return harvest_organism(tmp_path_factory.mktemp("harvested"))
 
 
 @pytest.fixture
