@@ -110,6 +110,12 @@ class Trail:
         """Of everything."""
         return sum((part.cost for part in self.parts), self.elsewhere)
 
+    @property
+    def chosen(self) -> str | None:
+        """Id of the hypothesis that was chosen; None where there is none."""
+        found = [part.step.content.get("chosen") for part in self.parts if part.step.node == "score"]
+        return str(found[-1]) if found and found[-1] else None
+
     def named(self, value: str) -> str:
         """How something is called whose id this is; other texts stay as they are."""
         found = self.hypotheses.get(value) or self.experiments.get(value)

@@ -335,6 +335,7 @@ def _claim(one: Hypothesis, trail: Trail) -> Claim:
         *(["about the output"] if one.side == "output" else []),
         *([f"from {_names(parents)}"] if parents else []),
     ]
+    made += ["became the label"] if one.id == trail.chosen and trail.label is not None else []
     figure = trail.figures.get(one.id)
     return Claim(
         called=one.called,
