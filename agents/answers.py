@@ -29,9 +29,15 @@ def _said(text: str) -> str:
 
 
 def _named(text: str) -> str:
-    """A name; a longer one is cut, because asking again for it costs a whole call."""
+    """A name; a longer one is cut at its last comma or word that can end it: asking again for it costs a whole call."""
     words = _said(text).split()
-    while len(words) > NAME_WORDS or (len(words) > 1 and len(words) < len(text.split()) and words[-1].lower() in DANGLING):
+    if len(words) <= NAME_WORDS:
+        return " ".join(words)
+    words = words[:NAME_WORDS]
+    commas = [n for n, word in enumerate(words) if word.endswith((",", ";")) and n > 0]
+    if commas:
+        words = words[: commas[-1] + 1]
+    while len(words) > 1 and words[-1].lower() in DANGLING:
         words.pop()
     return " ".join(words).rstrip(",;:")
 

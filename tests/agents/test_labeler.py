@@ -304,4 +304,6 @@ def test_an_edit_of_a_text_of_its_own_is_run_before_and_after(organism: Path, ed
 def test_a_name_that_is_too_long_is_cut_at_a_word_that_can_end_it() -> None:
     long = claim("Fires on question marks.", TRUE, "Question marks at the end of a sentence in the interviews")
     assert Proposal.model_validate(proposal(long)).hypotheses[0].name == "Question marks at the end of a sentence"
+    listed = claim("Fires on parks.", TRUE, "the noun 'park', also 'On the left', 'The town' and more")
+    assert Proposal.model_validate(proposal(listed)).hypotheses[0].name == "the noun 'park', also 'On the left'"
     assert Proposal.model_validate(proposal(RIGHT)).hypotheses[0].name == "question marks"
