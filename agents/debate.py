@@ -91,7 +91,7 @@ class Debate:
                 return {**update, **self.seat({**state, **update}, one, two)}  # type: ignore[typeddict-item]  # likewise
         standing = Standing(held={}, ended=f"no debate: {reason}")
         steps = office.step(state, "debate", {"debate": "none", "round": state.get("round", 0), "reason": reason})
-        return {**update, "rung": state.get("rung", "experiments"), "debate": standing.model_dump(), "steps": steps}
+        return {**update, "rung": state.get("rung", "experiments"), "debate": standing.model_dump(mode="json"), "steps": steps}
 
     def seat(self, state: LabelState, one: Hypothesis, two: Hypothesis) -> Update:
         """Seat those who hold these two labels; both are among the state's."""
@@ -104,7 +104,7 @@ class Debate:
             "held by": self._names(),
             "figures": {name: figure for name, figure in state.get("figures", {}).items() if name in names},
         }
-        return {"debate": standing.model_dump(), "steps": self.office.step(state, "debate", content)}
+        return {"debate": standing.model_dump(mode="json"), "steps": self.office.step(state, "debate", content)}
 
     async def round(self, state: LabelState) -> Update:
         """One round, to its score and the turns that follow."""
@@ -119,7 +119,7 @@ class Debate:
             inputs = await exchanges.proposed(office, case, self.seated, before, number, unable)
             said = await exchanges.foretold(case, self.seated, before, inputs.experiments, number, unable)
         except FeatureSpent:
-            return {"debate": standing.model_copy(update={"ended": SPENT}).model_dump()}
+            return {"debate": standing.model_copy(update={"ended": SPENT}).model_dump(mode="json")}
         made = await exchanges.settled(office, case, inputs, said, standing.held)
         differed = exchanges.differ(said, before["A"].mine, before["B"].mine)
         points = {seat: standing.points[seat] + sum(one.point == seat for one in made) for seat in SEATS}
@@ -165,7 +165,7 @@ class Debate:
         gone = [held for held in before["A"].standing.held.values() if held not in after.held.values()]
         kept = [name for name in state.get("alive", []) if name not in gone]
         return {
-            "debate": standing.model_dump(),
+            "debate": standing.model_dump(mode="json"),
             "round": number,
             "steps": office.step(state, "debate", content),
             "alive": [*kept, *(one.id for one in after.new if one.id in after.held.values())],

@@ -15,6 +15,7 @@ import pytest
 
 from dragoman.agents.campaign import Means, Wish, campaign
 from dragoman.agents.hearing import Heard, Motion, debate
+from dragoman.agents.replay import replay
 from dragoman.agents.settings import Settings
 from dragoman.evals.gateway.budget import Budget
 from dragoman.store.errors import UserError
@@ -202,6 +203,8 @@ def test_a_model_against_induction(organism: Path) -> None:
 def test_induction_against_induction_needs_no_model(organism: Path) -> None:
     found = debate(organism, FEATURE, Motion(patterns=(TRUE, FALSE)), Wish("induction"), Means())
     assert found.transcript.winner == "A" and found.spent.calls == 0 < found.spent.forwarded
+    first = found.transcript.rounds[0].experiments
+    assert len(first) == 8 and all(one.said["A"] != one.said["B"] for one in first)  # train was searched for where they differ
     assert found.transcript.labels[0].description.startswith("Fires moderately on")
     conceded = found.transcript.rounds[-1].turns["B"]
     assert conceded.move == "concede" and "no other form does better" in conceded.reason
@@ -399,6 +402,17 @@ def test_a_label_that_does_well_is_not_debated(organism: Path) -> None:
 def revising(change: dict[str, Any]) -> Callable[[str], dict[str, Any]]:
     made = {"drop": [], "changes": [{"parents": ["H1"], "claim": change}], "output_claim": None, "confidence": 70}
     return lambda prompt: made
+
+
+def test_a_debate_is_replayed_without_a_model(organism: Path) -> None:
+    model = debater(propose=lambda p: proposal(RIGHT, WRONG), turn=lambda p: turn("merge", BOTH) if held(p) == "H2" else turn())
+    with ScriptedServer(model, models=("debater",), context=100_000) as server:
+        spec = f"vllm:{server.url}"
+        chosen = Settings(rung="debate", rounds=1, tests=4, rivalry=MARGIN, debate_rounds=2)
+        wish = Wish(spec, rival="induction", arbiter=spec, features=(FEATURE,), settings=chosen)
+        done = campaign(organism, wish, Means(), progress=False)
+    again = replay(organism, done.run.id, progress=False)
+    assert again.differences == [] and not again.missing and again.rows["experiment"] > 4 and "arbiter" in model.asked
 
 
 def test_a_debate_that_cannot_be_paid_ends_with_the_best_there_is(organism: Path) -> None:
