@@ -134,9 +134,10 @@ class Ledger:
         rows = self._select("answer", "feature, score, contestant, item", **wanted)
         return [JudgeAnswer(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
 
-    def failures(self, run: str | None = None) -> list[tuple[int, str, str]]:
-        """Feature, step and reason of every failure, of one run where asked."""
-        return [(row["feature"], row["step"], row["reason"]) for row in self._select("failure", "feature, rowid", run=run)]
+    def failures(self, run: str | None = None, feature: int | None = None) -> list[tuple[int, str, str]]:
+        """Feature, step and reason of every failure, of one run or feature where asked."""
+        rows = self._select("failure", "feature, rowid", run=run, feature=feature)
+        return [(row["feature"], row["step"], row["reason"]) for row in rows]
 
     def labeled_features(self, run: str) -> set[int]:
         """Features that have a label of this run."""

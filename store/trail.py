@@ -194,7 +194,7 @@ def read_trail(trails: Trails, ledger: Ledger, run: Run, feature: int) -> Trail:
         parts.append(Part(step, made, tuple(own), costs[at] + _work(own) + Cost(read=_read(step))))
     loose = tuple(trial for name, trial in trials.items() if name not in placed)
     labels = ledger.labels(feature=feature, run=run.id)
-    reasons = [why for one, _, why in ledger.failures(run.id) if one == feature]
+    reasons = [why for _, _, why in ledger.failures(run.id, feature)]
     return Trail(
         run=run,
         feature=feature,

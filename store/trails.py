@@ -206,10 +206,9 @@ class Trails:
         rows = self._rows(
             "SELECT feature, step, count(*) AS calls, sum(hit) AS hits, sum(tokens) AS tokens, "
             "CASE WHEN count(cost) = count(*) THEN sum(cost) END AS dollars FROM model_call "
-            "WHERE run = ? AND feature = coalesce(?, feature) AND status NOT IN ('feature_spent', 'stopped') "
+            f"WHERE run = ? {'' if feature is None else 'AND feature = ?'} AND status NOT IN ('feature_spent', 'stopped') "
             "GROUP BY feature, step ORDER BY min(rowid)",
-            run,
-            feature,
+            *((run,) if feature is None else (run, feature)),
         )
         return [Spent(**row) for row in rows]
 

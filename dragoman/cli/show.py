@@ -71,6 +71,10 @@ def show(
             return
         for part in page(opened, known, material, examples, console()):
             console().print(part)
+        if number in material.trails:
+            console().print(
+                f"\n{known.key} has a trail: --trail shows how an agent came to its label.", style="dim", markup=False
+            )
 
 
 def page(store: Opened, feature: Feature, material: Material, examples: int, out: Console) -> list[RenderableType]:

@@ -147,6 +147,26 @@ def test_no_prompt_of_a_curious_researcher_holds_another_row(path: Path) -> None
     assert all(re.search(r"on validation pattern\.r -?\d\.\d{3}, n \d+\)", prompt) for prompt in revising)
 
 
+def test_no_prompt_of_a_debate_holds_another_row(path: Path) -> None:
+    with Store.open(path) as store:
+        contexts = [store.tokens(split).context_ids.tolist()[0] for split in SPLITS[1:]]
+
+    def contest(prompt: str) -> dict[str, Any]:
+        n = prompt.count("Result:") + prompt.count("\n- write: ")
+        edits = [{**written("", "is"), "kind": "edit", "example": one, "find": " is", "put": " was"} for one in contexts]
+        return {"tests": [*edits, written(f"Who is number {n}?", "?")], "looks": [{"tool": "query_store", "arguments": "{}"}]}
+
+    months = claim("Fires on the names of months.", 'strongly: "March" "May"', "months")
+    model = Scripted(propose=lambda p: proposal(RIGHT, months), contest=contest)
+    with ScriptedServer(model, models=("researcher",), context=4_000_000) as server:
+        spec = f"vllm:{server.url}"
+        settings = Settings(rung="debate", rounds=1, rivalry=2.0, ladder=False)
+        wish = Wish(spec, features=(FEATURE,), settings=settings, arbiter=spec)
+        campaign(path, wish, Means(concurrency=1), progress=False)
+    assert {"contest", "foretell", "turn", "arbiter"} <= set(model.asked)
+    assert all(marks_in(prompt) == {"train"} for prompt in model.prompts)
+
+
 def test_a_judge_reads_validation_and_the_researcher_does_not(path: Path) -> None:
     read: list[str] = []
 

@@ -76,6 +76,11 @@ def test_the_examples_are_printed_again(path: Path) -> None:
     assert any(line.split()[:1] == [str(context.id)] and "robin" in line for line in with_them.splitlines())
 
 
+def test_a_feature_with_a_trail_says_so(path: Path) -> None:
+    assert "sae/2 has a trail: --trail" in here("show", path, "2").stdout
+    assert "has a trail" not in here("show", path, "3").stdout
+
+
 def test_as_json(path: Path) -> None:
     found = json.loads(here("show", path, "2", "--trail", "--json").stdout)
     assert found["feature"] == "sae/2" and len(found["steps"]) == 7 and found["label"]["name"] == "birds"
