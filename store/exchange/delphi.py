@@ -163,6 +163,8 @@ def read(path: Path) -> Iterator[Card]:
     folder = path / "explanations" if (path / "explanations").is_dir() else path
     model = _model(path)
     explained = latent_files(folder)
+    if not explained and not latent_files(path / "scores", "*/"):
+        raise unreadable(str(path), "there is no HOOKPOINT_latentN.txt in it")
     scored: dict[tuple[str, int], list[Path]] = {}
     for file in latent_files(path / "scores", "*/"):
         scored.setdefault(address(file), []).append(file)

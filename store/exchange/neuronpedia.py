@@ -171,12 +171,14 @@ def explanation_score(score: Score, now: str) -> dict[str, Any]:
 
 
 def read(path: Path) -> Iterator[Card]:
-    """The features of a source folder, batch by batch; of a file of explanations, a feature for each of them.
+    """The features of a source folder, batch by batch; of a file or folder of explanations, those that they are about.
 
     Raises `UserError` for what Neuronpedia does not write.
     """
-    if path.is_file():
-        yield from _explained(path)
+    alone = files(path)
+    if alone:
+        for file in alone:
+            yield from _explained(file)
         return
     for folder in sources(path):
         names = {file.name: None for part in PARTS[:3] for file in files(folder / part)}

@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
+from dragoman.store.display import visible
 from dragoman.store.errors import UserError
 from dragoman.store.records import Record
 
@@ -24,7 +25,8 @@ _NEEDED = object()
 
 def unreadable(place: str, problem: str) -> UserError:
     """The error for a file that is not what it should be."""
-    return UserError(f"{place} cannot be read: {problem}; repair that file or leave it out, nothing was taken from it.")
+    sentence = f"{visible(place)} cannot be read: {visible(problem)}; repair that file or leave it out, nothing was taken from it."
+    return UserError(sentence)
 
 
 def shown(value: object) -> str:

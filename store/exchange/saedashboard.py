@@ -15,7 +15,7 @@ from typing import Any
 from dragoman.store.records import TokenValue
 
 from .cards import Card, Count, Shown, Source
-from .parsing import Fields, document
+from .parsing import Fields, document, unreadable
 from .writing import batches
 
 NAME = "saedashboard"
@@ -103,7 +103,7 @@ def frequencies(card: Card) -> dict[str, Any]:
 
 def read(path: Path) -> Iterator[Card]:
     """The features of one file, or of all `batch-*.json` of a folder. Raises `UserError` for what SAEDashboard does not write."""
-    for file in files(path):
+    for file in batches_of(path):
         batch = Fields(document(file), str(file))
         name = f"{batch.text('model_id')}/{batch.whole('layer')}-{batch.text('sae_set')}"
         for fields in batch.items("features"):
@@ -138,6 +138,14 @@ def _shown(fields: Fields) -> Shown:
         fields.fail(f"qualifying_token_index is {at}, and there are {len(tokens)} tokens")
     high = fields.number("bin_max")
     return Shown(tuple(tokens), tuple(values), at, None if top else low, None if top else high, None if top else share)
+
+
+def batches_of(path: Path) -> list[Path]:
+    """The same; `UserError` where there are none."""
+    found = files(path)
+    if not found:
+        raise unreadable(str(path), "there is no batch-N.json in it")
+    return found
 
 
 def files(path: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from dragoman.store.records import TokenValue
 
 from .cards import Card, Count, Shown, Source
 from .parsing import Fields, document
-from .saedashboard import files
+from .saedashboard import batches_of
 from .words import label_from
 from .writing import batches
 
@@ -113,7 +113,7 @@ def _activation(shown: Shown, count: Count) -> dict[str, Any]:
 
 def read(path: Path) -> Iterator[Card]:
     """The features of one batch, or of all `batch-*.json` of a folder. Raises `UserError` for what is no upload batch."""
-    for file in files(path):
+    for file in batches_of(path):
         batch = Fields(document(file), str(file))
         name = f"{batch.text('modelId')}/{batch.text('source')}"
         for fields in batch.items("features"):
