@@ -25,8 +25,8 @@ _NEEDED = object()
 
 def unreadable(place: str, problem: str) -> UserError:
     """The error for a file that is not what it should be."""
-    sentence = f"{visible(place)} cannot be read: {visible(problem)}; repair that file or leave it out, nothing was taken from it."
-    return UserError(sentence)
+    remedy = "repair that file or leave it out, nothing was taken from it"
+    return UserError(f"{visible(place)} cannot be read: {visible(problem)}; {remedy}.")
 
 
 def shown(value: object) -> str:
