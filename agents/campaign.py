@@ -73,6 +73,8 @@ class Means:
     """Take answers to the same questions from other runs."""
     price: str | None = None
     """US dollars a million tokens, where the list does not know the model."""
+    batch: bool = False
+    """Ask the first question of every feature in batches, before anything else."""
 
 
 class Outcome(NamedTuple):
@@ -108,7 +110,8 @@ async def _campaign(path: Path, wish: Wish, means: Means, fresh: bool, progress:
                 async with opened.office(run.id) as office, threads(path) as saver:
                     office.trails.happened(run.id, "started", content={name: getattr(wish, name) for name in SEATS})
                     graph = Labeler(office).graph().compile(checkpointer=saver)
-                    await Crew(store, office, graph, means.concurrency, opened.spent).all(chosen, progress)
+                    ahead = opened.ahead(office) if means.batch else None
+                    await Crew(store, office, graph, means.concurrency, opened.spent).all(chosen, progress, ahead)
                     spent = opened.spent()
         labels = len(store.ledger.labeled_features(run.id))
         failures = len({feature for feature, _, _ in store.ledger.failures(run.id)})

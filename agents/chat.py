@@ -77,14 +77,20 @@ class GatewayChat(BaseChatModel):
         """
         if self.place is None:
             raise ValueError("this model is at no place of the run: ask chat.at(feature, step)")
-        request = Request(
+        request = self.request(messages, schema=schema, **settings)
+        reply: Reply = await self.gateway.ask(self.model, request, Place(*self.place, next(self._ordinals)))
+        return reply
+
+    def request(
+        self, messages: Sequence[Message | BaseMessage], *, schema: Mapping[str, Any] | None = None, **settings: Any
+    ) -> Request:
+        """What `ask` sends."""
+        return Request(
             messages=tuple(as_message(message) for message in messages),
             schema=schema,
             stop=tuple(settings.get("stop") or ()),
             **{name: settings.get(name, getattr(self, name)) for name in sorted(_SETTINGS)},
         )
-        reply: Reply = await self.gateway.ask(self.model, request, Place(*self.place, next(self._ordinals)))
-        return reply
 
     def bind_tools(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, cast
 
@@ -59,8 +59,13 @@ class Crew:
         """The signal."""
         self._admitted = {event.feature for event in office.trails.events(self.run) if event.kind == "admitted"}
 
-    async def all(self, chosen: Sequence[int], progress: bool) -> None:
-        """Work on every feature that is not done. Raises UserError where none can go on, and Stopped after a signal."""
+    async def all(
+        self, chosen: Sequence[int], progress: bool, ahead: Callable[[Sequence[int]], Awaitable[None]] | None = None
+    ) -> None:
+        """Work on every feature that is not done. Raises UserError where none can go on, and Stopped after a signal.
+
+        ahead: done first, with the features that were not begun.
+        """
         done = await self._done() & set(chosen)
         left = sorted((feature for feature in chosen if feature not in done), key=lambda feature: feature not in self._admitted)
         figures = self._figures(done)
@@ -70,6 +75,9 @@ class Crew:
         with Progress("label", len(chosen), len(done), progress) as self.bar:
             try:
                 async with _signals(self), self._beating(), asyncio.TaskGroup() as group:
+                    if ahead is not None:
+                        begun = self.saver.left_open(self.run)
+                        await ahead([feature for feature in left if feature not in begun])
                     for _ in range(min(self.concurrency, len(left))):
                         group.create_task(self._work(waiting))
             except* UserError as errors:

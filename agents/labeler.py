@@ -31,6 +31,7 @@ from .debate import SPENT, Debate
 from .gauge import Gauged
 from .office import Office
 from .researcher import Unable
+from .settings import Settings
 from .state import ExperimentState, LabelState, gauged
 from .verdicts import status
 
@@ -48,6 +49,11 @@ def _within_budget(node: F) -> F:
             return Command(goto="score", update={"ended": SPENT})
 
     return cast(F, wrapped)
+
+
+def proposals_wanted(settings: Settings) -> int:
+    """How many hypotheses are asked for at first."""
+    return settings.hypotheses if settings.parts.several and settings.rung != "one-shot" else 1
 
 
 class Labeler:
@@ -94,13 +100,13 @@ class Labeler:
         """Hypotheses from the evidence, gauged on validation."""
         office, settings = self.office, self.settings
         case = await office.case(state["feature"])
-        several = settings.parts.several and settings.rung != "one-shot"
+        most = proposals_wanted(settings)
         try:
-            proposal = await office.researcher.propose(case, settings.hypotheses if several else 1)
+            proposal = await office.researcher.propose(case, most)
         except Unable as error:
             steps = office.step(state, "propose", {"unable": str(error)})
             return Command(goto="score", update={"steps": steps, "ended": f"unscored: {error}"})
-        said = proposal.hypotheses[: settings.hypotheses if several else 1]
+        said = proposal.hypotheses[:most]
         hypotheses = claims.proposed(office, case.feature, said, proposal.output_claim)
         office.trails.propose(hypotheses)
         figures = await self._gauge(hypotheses, "propose")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from dragoman.tools.patterns import Usage, usage_of
 from dragoman.tools.toolbox import Desk, Toolbox
 from dragoman.tools.workbench import Workbench
 
+from .ahead import ask_ahead
 from .chat import GatewayChat
 from .gauge import Gauge, JudgeGauge, PatternGauge
 from .models import is_induction
@@ -91,6 +92,12 @@ class Opened:
     def spent(self) -> tuple[int, float]:
         """Tokens and dollars spent by the run so far."""
         return self._gateway.spent if self._gateway is not None else (0, 0.0)
+
+    def ahead(self, office: Office) -> Callable[[Sequence[int]], Awaitable[None]]:
+        """What asks the first questions of features in batches. Its office is open."""
+        gateway, model = self._gateway, self.models.get(self.wish.explainer)
+        assert gateway is not None
+        return lambda features: ask_ahead(office, gateway, model, features, self.say)
 
     @asynccontextmanager
     async def office(self, run: str) -> AsyncIterator[Office]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dragoman.evals.gateway.calls import Message, Reply, Unanswered
+from dragoman.evals.gateway.calls import Message, Reply, Request, Unanswered
 
 from .chat import as_message
 from .schemas import in_words, schema_of
@@ -87,6 +87,12 @@ async def structured(
     return await _ask(chat, messages, schema_of(answer), read, max_tokens)
 
 
+def question(chat: GatewayChat, messages: Sequence[Message | BaseMessage], answer: type[BaseModel]) -> Request:
+    """The first call that `structured` makes, which can so be made ahead of it."""
+    schema = schema_of(answer)
+    return chat.request(_told(chat, messages, schema), schema=schema, max_tokens=chat.max_tokens)
+
+
 async def under_schema(
     chat: GatewayChat, messages: Sequence[Message | BaseMessage], schema: Mapping[str, Any]
 ) -> Structured[dict[str, Any]]:
@@ -143,10 +149,7 @@ async def _ask(
     max_tokens: int | None,
 ) -> Structured[T]:
     limit = chat.max_tokens if max_tokens is None else max_tokens
-    asked = [as_message(message) for message in messages]
-    words = in_words(schema)
-    if len(words) <= SHORT or not chat.enforces_schemas:
-        asked = _with(asked, f"Reply with one JSON object of this form and nothing else:\n{words}")
+    asked = _told(chat, messages, schema)
     replies: list[Reply] = []
     while True:
         reply = await chat.ask(asked, schema=schema, max_tokens=limit)
@@ -170,6 +173,15 @@ async def _ask(
                 cost=None if None in costs else sum(cost or 0.0 for cost in costs),
                 hit=all(reply.hit for reply in replies),
             )
+
+
+def _told(chat: GatewayChat, messages: Sequence[Message | BaseMessage], schema: Mapping[str, Any]) -> list[Message]:
+    """The messages, with the schema in words where that is needed."""
+    asked = [as_message(message) for message in messages]
+    words = in_words(schema)
+    if len(words) <= SHORT or not chat.enforces_schemas:
+        asked = _with(asked, f"Reply with one JSON object of this form and nothing else:\n{words}")
+    return asked
 
 
 def _with(messages: list[Message], words: str) -> list[Message]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -21,6 +22,9 @@ from .tokens import ContextIndex, TokenTable, contributions
 
 _Tokens = Int32[np.ndarray, " n"]
 _CONTEXT = ("context", "document", "ids", "starts", "ends")
+
+CLOSING = 10.0
+"""Seconds that a file may take to close."""
 
 
 class Database:
@@ -54,8 +58,16 @@ class Database:
             return self._cursor().sql(query).to_arrow_table()
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file, once reads that other threads are in the middle of have ended."""
+        begun = time.monotonic()
+        while True:
+            try:
+                self._connection.close()
+                return
+            except duckdb.OperationalError:  # it is busy
+                if time.monotonic() - begun > CLOSING:
+                    raise
+                time.sleep(0.01)
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         if not hasattr(self._local, "cursor"):

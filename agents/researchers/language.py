@@ -13,7 +13,9 @@ from dragoman.agents.board import Board, Case
 from dragoman.agents.models import GatewayChat, Unreadable, structured
 from dragoman.agents.researcher import Place, Unable
 from dragoman.agents.settings import Settings
-from dragoman.evals.gateway.calls import Message, Refused, Unanswered
+from dragoman.agents.structured import question
+from dragoman.evals.gateway.calls import Message, Refused, Request, Unanswered
+from dragoman.evals.gateway.calls import Place as CallPlace
 from dragoman.store.findings import Experiment, Hypothesis, Outcome
 
 A = TypeVar("A", bound=BaseModel)
@@ -35,8 +37,15 @@ class LanguageResearcher:
 
     async def propose(self, case: Case, most: int) -> Proposal:
         """See `Researcher`."""
+        return await self._ask(case, "propose", self._for_proposal(case, most), Proposal)
+
+    def proposal_question(self, case: Case, most: int) -> tuple[Request, CallPlace]:
+        """The call that `propose` begins with, and where it stands in the run."""
+        return question(self._chat, self._for_proposal(case, most), Proposal), CallPlace(case.feature, f"{self.name}/propose", 0)
+
+    def _for_proposal(self, case: Case, most: int) -> prompting.Chat:
         parts = self._settings.parts
-        return await self._ask(case, "propose", prompting.propose(case, most, parts.facets, parts.output), Proposal)
+        return prompting.propose(case, most, parts.facets, parts.output)
 
     async def design(self, case: Case, board: Board, most: int) -> Design:
         """See `Researcher`."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EXPLAINER = "Who explains: induction needs no language model; anthropic:MODEL, openai:MODEL, openai:URL#MODEL, vllm:URL."
 JUDGE = "Who says how well a hypothesis predicts on validation: pattern executes its rule, a model reads its words."
+BATCH = "Ask the first question of every feature in batches of the service: half the price, answered within a day."
 RUNG = (
     "How far a feature may go: one-shot; experiments where the first label is low or fits a neighbour as well; debate between "
     "the two best where experiments leave two. "
@@ -61,6 +62,7 @@ def label(
     ] = None,
     concurrency: Annotated[int, typer.Option(help="Features in flight.", min=1, max=1024)] = 32,
     patience: Annotated[float, typer.Option(help="Seconds that a server may stay away.", min=0)] = 600.0,
+    batch: Annotated[bool, typer.Option("--batch", help=BATCH)] = False,
     reuse: Annotated[bool, typer.Option("--reuse", help="Take answers to the same questions from other runs.")] = False,
     seed: Seed = 0,
     workers: Workers = 2,
@@ -91,7 +93,14 @@ def label(
 
     if rival is not None and rung != "debate":
         raise UserError("A rival is for debates: give --rung debate with --rival.")
-    if is_induction(explainer) and judge == "pattern" and rung in (None, "one-shot") and without is None and tools is None:
+    if (
+        is_induction(explainer)
+        and judge == "pattern"
+        and rung in (None, "one-shot")
+        and without is None
+        and tools is None
+        and not batch
+    ):
         result = run(store, features, explainer, seed, workers, fresh, not quiet)
     else:
         from dragoman.agents.campaign import Means, Wish
@@ -106,7 +115,7 @@ def label(
             each=Budget(budget_tokens_per_feature, budget_usd_per_feature),
             rival=rival,
         )
-        means = Means(Budget(budget_tokens, budget_usd), concurrency, patience=patience, reuse=reuse, price=price)
+        means = Means(Budget(budget_tokens, budget_usd), concurrency, patience=patience, reuse=reuse, price=price, batch=batch)
         result = investigate(store, wish, means, fresh, not quiet)
     from .output import as_json, console
 

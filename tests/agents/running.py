@@ -39,7 +39,7 @@ def run(
     each: int | None = None,
 ) -> Outcome:
     """Label features. each: tokens for one."""
-    wish = Wish(f"vllm:{url}", features=features, settings=settings, each=Budget(tokens=each))
+    wish = Wish(url if "#" in url else f"vllm:{url}", features=features, settings=settings, each=Budget(tokens=each))
     return campaign(path, wish, means or Means(), progress=False)
 
 
