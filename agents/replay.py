@@ -30,7 +30,7 @@ from dragoman.store.features import Store
 from dragoman.store.findings import Experiment
 from dragoman.store.manifest import FEATURES, LEDGER, MANIFEST
 from dragoman.store.trails import Trails
-from dragoman.tools.toolbox import Toolbox, ToolResult
+from dragoman.tools.toolbox import Tell, Toolbox, ToolResult
 
 from .campaign import SEATS, Means, Wish
 from .crew import DEEPEST, STEP, TRIES, reason_of
@@ -166,7 +166,7 @@ class _Remembering(Toolbox):
         self.__dict__.update(toolbox.__dict__)
         self._known = [one for one in known if one.tool in FROM_LEDGER and one.settled]
 
-    def call(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
+    def call(self, name: str, arguments: Mapping[str, Any], tell: Tell | None = None) -> ToolResult:
         """See `Toolbox.call`."""
         if name in FROM_LEDGER:
             for one in self._known:
@@ -174,7 +174,7 @@ class _Remembering(Toolbox):
                     if one.result is None:
                         raise ToolError(one.reason or "")
                     return ToolResult(one.result["text"], {}, forwarded=one.forwarded, read=one.read)
-        return super().call(name, arguments)
+        return super().call(name, arguments, tell)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,29 +39,34 @@ class Brief(logging.Formatter):
 
 
 @contextmanager
-def logging_to(store: Path, command: str) -> Iterator[None]:
+def logging_to(store: Path, command: str, also: Sequence[str] = ()) -> Iterator[None]:
     """Log to stderr (warnings) and to STORE/logs/COMMAND.jsonl (everything of ours) while the block runs.
 
     The file is made with the first record, so that a mistyped path leaves nothing behind.
+
+    also: loggers of libraries whose warnings go there as well.
     """
-    logger = logging.getLogger("dragoman")
+    loggers = {logging.getLogger("dragoman"): logging.INFO, **{logging.getLogger(name): logging.WARNING for name in also}}
     people = logging.StreamHandler(sys.stderr)
     people.setLevel(logging.WARNING)
     people.setFormatter(Brief())
     lines = _Late(store / FOLDER / f"{command}.jsonl")
     lines.setFormatter(Lines())
-    before = logger.level, logger.propagate
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(people)
-    logger.addHandler(lines)
+    before = {logger: (logger.level, logger.propagate) for logger in loggers}
+    for logger, level in loggers.items():
+        logger.setLevel(level)
+        logger.propagate = False
+        logger.addHandler(people)
+        logger.addHandler(lines)
     try:
         yield
     finally:
-        logger.removeHandler(people)
-        logger.removeHandler(lines)
+        for logger, (level, propagate) in before.items():
+            logger.removeHandler(people)
+            logger.removeHandler(lines)
+            logger.setLevel(level)
+            logger.propagate = propagate
         lines.close()
-        logger.level, logger.propagate = before
 
 
 class _Late(logging.Handler):

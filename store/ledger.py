@@ -102,6 +102,16 @@ class Ledger:
         """Labels, of one feature or run where asked, by feature and then in the order they were written."""
         return [Label(**_rich(row)) for row in self._select("label", "feature, rowid", feature=feature, run=run)]
 
+    def label(self, id: str) -> Label | None:
+        """A label by its id."""
+        return next((Label(**_rich(row)) for row in self._select("label", "rowid", id=id)), None)
+
+    def names(self, after: int = -1, most: int = 100) -> list[tuple[int, str]]:
+        """At most so many labeled features whose ids come after `after`, ascending, each with the name of its newest label."""
+        newest = "SELECT max(rowid) FROM label WHERE feature > ? GROUP BY feature ORDER BY feature LIMIT ?"
+        rows = self._rows(f"SELECT feature, name FROM label WHERE rowid IN ({newest}) ORDER BY feature", after, most)
+        return [(int(feature), str(name)) for feature, name in rows]
+
     def scores(
         self,
         feature: int | None = None,

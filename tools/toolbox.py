@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -25,9 +26,9 @@ from .toolkit.library import query_store, record_note, search_labels
 from .toolkit.reading import activate, contrast
 from .toolkit.rules import match_pattern
 from .toolkit.showing import LEGEND
-from .toolkit.study import Study
+from .toolkit.study import Study, Tell
 
-__all__ = ["LEGEND", "Desk", "ToolResult", "ToolSpec", "Toolbox", "registry"]
+__all__ = ["LEGEND", "Desk", "Tell", "ToolResult", "ToolSpec", "Toolbox", "registry"]
 
 DECLARED: tuple[tuple[Callable[..., ToolResult], str], ...] = (
     (top_examples, "store"),
@@ -120,8 +121,10 @@ class Toolbox:
         """The tools that can be called here, in the order of the registry."""
         return tuple(tool.spec for name, tool in registry().items() if name in self._allowed and self._works(tool))
 
-    def call(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
+    def call(self, name: str, arguments: Mapping[str, Any], tell: Tell | None = None) -> ToolResult:
         """Call a tool. The same call gives the same result.
+
+        tell: is told how far a slow tool has got; what it raises ends the tool and is raised here.
 
         Raises:
             ToolError: there is no such tool, the arguments are wrong, or what is asked for does not exist; the sentence says how
@@ -139,7 +142,8 @@ class Toolbox:
         if problem:
             raise ToolError(f"{name}: {problem}; call it for example with {tool.usage}.")
         try:
-            return tool.run(self._study, **tool.read(arguments))
+            study = self._study if tell is None else replace(self._study, tell=tell)
+            return tool.run(study, **tool.read(arguments))
         except UserError as error:
             raise ToolError(str(error)) from error
 

@@ -30,6 +30,7 @@ from . import (
     ladder,
     logits,
     match,
+    mcp,
     neighbours,
     organism,
     replay,
@@ -83,6 +84,7 @@ app.add_typer(judge.app, name="judge")
 app.add_typer(organism.app, name="organism")
 app.command("export")(export.export)
 app.command("import")(import_.import_)
+app.command("mcp")(mcp.mcp)
 app.command("sql")(sql.sql)
 
 

@@ -42,10 +42,14 @@ def test_wheel_is_complete_and_runs_elsewhere(wheel: Path, tmp_path: Path) -> No
     ]
     assert not missing, f"not in the wheel: {missing}"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "HF_HUB_OFFLINE": "1"}
+    # What only an extra installs is made to be absent.
     code = (
-        "import dragoman, sys; print(dragoman.__file__); from dragoman.cli import main; sys.argv = ['dragoman', '--help']; main()"
+        "import sys; sys.modules['mcp'] = sys.modules['uvicorn'] = None; import dragoman; print(dragoman.__file__); "
+        "from dragoman.cli import main; sys.argv = ['dragoman', *sys.argv[1:]]; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert str(tmp_path / "site") in done.stdout
     assert "harvest" in done.stdout
+    done = subprocess.run([sys.executable, "-c", code, "mcp", "S"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.strip().endswith("pip install 'dragoman[mcp]'"), done

@@ -243,3 +243,13 @@ def test_arrow_tables_have_types_even_when_empty(tmp_path: Path) -> None:
     assert ledger.arrow("score").to_pylist()[0]["value"] == 0.5
     with pytest.raises(ValueError, match="no table"):
         ledger.arrow("sqlite_master")
+
+
+def test_labels_are_found_by_id_and_features_by_name_in_pages(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.record(labels=[label(feature) for feature in (5, 1, 3)])
+    ledger.add_label(label(3, "later").model_copy(update={"name": "garden"}))
+    assert ledger.label(label(3).id) == label(3) and ledger.label("no such id") is None
+    assert ledger.names() == [(1, "park"), (3, "garden"), (5, "park")]
+    assert ledger.names(most=2) == [(1, "park"), (3, "garden")] and ledger.names(after=3) == [(5, "park")]
+    ledger.close()

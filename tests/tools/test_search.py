@@ -12,7 +12,7 @@ import torch
 
 from dragoman.store.errors import UserError
 from dragoman.tools.probe import Probe
-from dragoman.tools.search import search_inputs
+from dragoman.tools.search import Round, search_inputs
 from dragoman.tools.search.candidates import Candidate, Pool
 from dragoman.tools.search.fluency import log_probability
 from dragoman.tools.search.gradient import gains
@@ -159,3 +159,20 @@ def test_fluency_trades_strength_for_likelihood(bench: Workbench) -> None:
 def test_bad_input(bench: Workbench, arguments: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says):
         search_inputs(Probe.of(bench, "sae/2"), **arguments)
+
+
+def test_a_search_tells_how_far_it_is_and_ends_when_it_is_told_to(bench: Workbench) -> None:
+    told: list[Round] = []
+    probe = Probe.of(bench, "sae/2")
+    found = search_inputs(probe, length=3, budget=400, tell=told.append)
+    assert len(told) >= 4 and told[-1].forwards <= found.forwards
+    assert [now.forwards for now in told] == sorted(now.forwards for now in told) and set(found.history[1:]) <= set(told)
+    assert search_inputs(probe, length=3, budget=400) == found, "it finds the same"
+
+    def enough(now: Round) -> None:
+        raise InterruptedError
+
+    before = probe.forwards
+    with pytest.raises(InterruptedError):
+        search_inputs(probe, length=3, budget=400, tell=enough)
+    assert probe.forwards - before < 200

@@ -8,6 +8,7 @@ same tokens count. Everything follows from the seed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -127,6 +128,7 @@ def search_inputs(
     seed: int = 0,
     n: int = 5,
     fluency: float = 0.0,
+    tell: Callable[[Round], None] = lambda _: None,
 ) -> SearchResult:
     """Search for the texts that fire a feature hardest.
 
@@ -140,6 +142,7 @@ def search_inputs(
         n: texts returned.
         fluency: what each nat of a token's unlikelihood costs, in train maxima of the feature (mean over the tokens). 0 looks for
             the strongest text, however odd; 0.05 to 0.2 for strong ones that the model could have read.
+        tell: is told after every round how far the search has got; what it raises ends the search.
 
     Raises:
         UserError: an argument makes no sense, or gradients are asked of a dictionary that has no pre-activations.
@@ -158,7 +161,7 @@ def search_inputs(
     if not from_nothing and gauge.train is None:
         raise UserError("There is no corpus to take fragments from: open a store, or search from nothing.")
     search = _Search(gauge, method, from_nothing, length, budget, seed, fluency)
-    search.run()
+    search.run(tell)
     return search.result(n)
 
 
@@ -180,17 +183,19 @@ class _Search:
     def spent(self) -> int:
         return self.gauge.forwards - self.first
 
-    def run(self) -> None:
+    def run(self, tell: Callable[[Round], None]) -> None:
         while self.spent < self.budget:
             self.starts += 1
             fresh = self._fresh(_PROPOSED)
             population = best(self._judged(fresh), POPULATION)
+            tell(self._now())
             waited = 0
             while population and waited < _PATIENCE and self.spent < self.budget:
                 before = population[0]
                 proposals = self._proposals(population, fresh)
                 population = best([*population, *self._judged(proposals)], POPULATION)
                 waited = 0 if population[0] > before else waited + 1
+                tell(self._now())
 
     def result(self, n: int) -> SearchResult:
         """What was found."""
@@ -242,9 +247,14 @@ class _Search:
         top = self.kept[0] if self.kept else None
         self.kept = best([*self.kept, *judged], 4 * POPULATION)
         if top is None or self.kept[0] > top:
-            now = self.kept[0]
-            self.history.append(Round(self.spent, now.value, now.pre, Prompt.from_ids(self.gauge.speaker, now.ids).text))
+            self.history.append(self._now())
         return judged
+
+    def _now(self) -> Round:
+        if not self.kept:
+            return Round(self.spent, 0.0, 0.0, "")
+        top = self.kept[0]
+        return Round(self.spent, top.value, top.pre, Prompt.from_ids(self.gauge.speaker, top.ids).text)
 
     def _different(self, n: int) -> list[Candidate]:
         """The best candidates, those that end in the same three tokens as a better one left for last."""

@@ -9,6 +9,7 @@ from pydantic import Field
 from dragoman.store.hashing import seed_of
 from dragoman.tools.attribution import Attribution, gradient, integrated_gradients, occlude
 from dragoman.tools.minimal import MinimalContext, minimal_set, minimal_suffix
+from dragoman.tools.search import Round
 from dragoman.tools.search import search_inputs as search
 
 from .declaring import ToolResult
@@ -162,7 +163,11 @@ def search_inputs(
         before = gauge.tokens
         seed = seed_of(study.seed, number_of, "search_inputs") % 2**31
         method: Literal["both", "evolution"] = "both" if gauge.has_pre_activations else "evolution"
-        found = search(gauge, method, from_nothing, min(length, desk.window), effort, seed, n, fluency)
+
+        def tell(now: Round) -> None:
+            study.tell(min(now.forwards, effort), effort, f"best so far {short(now.value)}")
+
+        found = search(gauge, method, from_nothing, min(length, desk.window), effort, seed, n, fluency, tell)
         forwarded = gauge.tokens - before
     head = (
         f"{found.feature} (fires above {short(found.threshold)}, train maximum {short(found.maximum)}): the best of "

@@ -16,6 +16,8 @@ Address = Annotated[str, Field(min_length=1, max_length=200)]
 """A feature, as DICT/INDEX or its id."""
 Text = Annotated[str, Field(min_length=1, max_length=6_000)]
 """A text to be run."""
+Tell = Callable[[int, int, str], None]
+"""Takes down how far something has got: how much is done, of how much, and a few words."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Study:
     """Takes a note down."""
     other_runs: bool = False
     """Whether labels of the feature under study from other runs may be seen."""
+    tell: Tell = field(default=lambda done, total, words: None, repr=False)
+    """Is told how far a slow tool has got; what it raises ends the tool."""
 
     def id(self, address: str | None) -> int:
         """The feature of a call: the one named, or the one under study.

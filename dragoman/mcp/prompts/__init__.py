@@ -1,0 +1,1 @@
+"""What a client's user can start with, as templates."""

@@ -1,0 +1,21 @@
+"""One store and one HTTP server for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.mcp_servers import TOKEN, Served, make_hostile_store, serving
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_hostile_store(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="session")
+def server(hostile: Path) -> Iterator[Served]:
+    with serving(hostile, DRAGOMAN_MCP_TOKEN=TOKEN) as served:
+        yield served
