@@ -260,7 +260,7 @@ def _plain(trial: Trial) -> dict[str, Any]:
 
 def costs_of(trails: Trails, run: str) -> dict[int, Cost]:
     """What a run's work on each feature cost, for those on which it left a trail or asked a model."""
-    found: dict[int, Cost] = {feature: Cost(read=read) for feature, read in trails.gathered(run).items()}
+    found: dict[int, Cost] = {feature: Cost(read=read) for feature, read in trails.seen(run).items()}
     for feature, (forwarded, read) in trails.work(run).items():
         found[feature] = found.get(feature, Cost()) + Cost(forwarded=forwarded, read=read)
     for row in trails.spending(run):

@@ -212,10 +212,12 @@ class Trails:
         )
         return [Spent(**row) for row in rows]
 
-    def gathered(self, run: str) -> dict[int, int]:
-        """Stored examples that were read at the beginning, by feature."""
-        rows = self._rows("SELECT feature, content FROM step WHERE run = ? AND node = 'gather'", run)
-        return {row["feature"]: int(json.loads(row["content"]).get("read", 0)) for row in rows}
+    def seen(self, run: str) -> dict[int, int]:
+        """Stored examples that steps read besides experiments, by feature."""
+        found: dict[int, int] = {}
+        for row in self._rows("SELECT feature, content FROM step WHERE run = ? AND content LIKE '%\"read\":%'", run):
+            found[row["feature"]] = found.get(row["feature"], 0) + int(json.loads(row["content"]).get("read", 0))
+        return found
 
     def work(self, run: str) -> dict[int, tuple[int, int]]:
         """Tokens that a run's experiments ran through the subject, and contexts they read, by feature."""

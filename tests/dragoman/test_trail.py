@@ -44,7 +44,7 @@ def test_the_trail_reads_from_evidence_to_label(path: Path) -> None:
         assert 0 < text.index(before) < text.index(after)
     for said in (
         "run labeling · vllm:big, judged by pattern · up to experiments",
-        "in all: 8 model calls (1 answered from another run), 395 tokens, $2.0000, 4 tokens run, 7 examples read",
+        "in all: 8 model calls (1 answered from another run), 395 tokens, $2.0000, 4 tokens run, 9 examples read",
         "H1 birds supported on validation pattern.r 0.500 [0.40, 0.60], n 40 (labeler)",
         "H3 small birds untested on validation pattern.r 0.750 [0.70, 0.80], n 40 (labeler, from H1 H2, became the label)",
         "write, looking at 'sings'",

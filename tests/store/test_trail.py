@@ -10,7 +10,8 @@ import pytest
 
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
-from dragoman.store.trail import Cost, trail_of
+from dragoman.store.trail import Cost, costs_of, trail_of
+from dragoman.store.trails import Trails
 from tests.support.synthetic import make_store
 from tests.support.trails import COSTS, write_trail
 
@@ -37,9 +38,9 @@ def test_every_step_has_what_was_made_in_it_and_what_it_cost(store: Store) -> No
     assert nodes["gather"].cost == Cost(read=5)
     assert nodes["propose"].cost == Cost(calls=2, hits=1, tokens=110, dollars=0.75)
     assert nodes["design"].cost == Cost(calls=2, tokens=220, dollars=1.0, forwarded=4, read=2)
-    assert nodes["revise"].cost == Cost(calls=2, tokens=55, dollars=0.25)
+    assert nodes["revise"].cost == Cost(calls=2, tokens=55, dollars=0.25, read=2)
     assert nodes["debate"].cost == Cost(calls=1, tokens=7) and trail.elsewhere == Cost(calls=1, tokens=3)
-    assert trail.cost == Cost(8, 1, sum(tokens for _, tokens, _, _ in COSTS), 2.0, forwarded=4, read=7)
+    assert trail.cost == Cost(8, 1, sum(tokens for _, tokens, _, _ in COSTS), 2.0, forwarded=4, read=9)
     assert {trail.named(name): figure.value for name, figure in trail.figures.items()} == {"H1": 0.5, "H2": None, "H3": 0.75}
     assert trail.label is not None and trail.label.name == "birds" and trail.notes == ("Looks like birds.",)
     assert trail.loose == () and trail.reason is None
@@ -57,6 +58,14 @@ def test_the_plain_values_are_json_and_hold_everything(store: Store) -> None:
         "because": "fires: 2, and it fires above 0.4",
     }
     assert plain["steps"][1]["hypotheses"][0]["validation"]["value"] == 0.5 and plain["cost"]["tokens"] == 395
+
+
+def test_costs_of_a_run_are_those_of_its_trails(store: Store) -> None:
+    for feature in (2, 3):
+        write_trail(store, feature)
+    trails = Trails(store.ledger.path)
+    assert costs_of(trails, "labeling") == {feature: trail_of(store.ledger, feature).cost for feature in (2, 3)}
+    trails.close()
 
 
 def test_an_unknown_price_makes_no_sum_of_dollars() -> None:

@@ -100,6 +100,7 @@ def write_trail(
                     "dropped": [two.id],
                     "hypotheses": [three.id],
                     "figures": {three.id: ["pattern.r", 0.75, 40, 0.7, 0.8, None]},
+                    "read": 2,
                     "confidence": 80,
                     "gained": True,
                     "unable": None,
