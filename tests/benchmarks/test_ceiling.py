@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -24,39 +24,23 @@ from dragoman.evals.controls import derangement
 from dragoman.evals.exams import Examiner
 from dragoman.evals.judge.reader import Chosen, Passage, Step
 from dragoman.evals.judge.scripted import Knowing
-from dragoman.evals.organism.concepts import CONCEPTS
-from dragoman.evals.organism.document import Document
 from dragoman.evals.organism.load import corpus_documents, organism_paths
 from dragoman.evals.scorers import collision, detection, fuzzing, simulation
 from dragoman.evals.scorers.exam import Exam
 from dragoman.evals.scorers.measure import Measure
 from dragoman.evals.scorers.sample import Sizes
 from dragoman.evals.statistics import median_interval
-from dragoman.store.features import Store
-from dragoman.store.records import Split
 from dragoman.store.tokens import TokenTable
 from dragoman.tools.harvest import harvest
+from tests.support.concepts import NAMES, Named, carried, names_of
 
 FULL = os.environ.get("DRAGOMAN_BENCH") == "full"
 DOCUMENTS, FEATURES = (3000, 500) if FULL else (400, 12)
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "ceiling.md"
-NAMES = [*CONCEPTS, *(f"next:{concept}" for concept in CONCEPTS)]
-"""`next:C` lies on the token before a span of C."""
 SHOWN = ("detection.auroc", "detection.balanced_accuracy", "fuzzing.auroc", "simulation.r", "collision.accuracy")
-Rows = list[tuple["Named", str, Measure]]
+Rows = list[tuple[Named, str, Measure]]
 """Every figure of every feature, with the contestant's name."""
 BANDS = ((0.8, 1.01), (0.5, 0.8), (0.0, 0.5))
-
-
-class Named(NamedTuple):
-    """A feature and the concept that fits it best on validation."""
-
-    feature: int
-    """Global id."""
-    concept: int
-    """Place in `NAMES`."""
-    f1: float
-    """Of firing against the concept, per token, on validation."""
 
 
 @pytest.mark.benchmark
@@ -92,49 +76,6 @@ async def asked(reader: Oracle, claim: str, exam: Exam) -> list[Measure]:
     step = Step(exam.feature, "ceiling")
     found = await detection.ask(reader, claim, exam, step) + await fuzzing.ask(reader, claim, exam, step)
     return found + await simulation.ask(reader, claim, exam, step) + await collision.ask(reader, claim, exam, step)
-
-
-def carried(store: Store, split: Split, documents: dict[str, Document]) -> csr_matrix:
-    """Which tokens of a split carry which concept: a character of the token other than white space lies in a span of it."""
-    tokens = store.tokens(split)
-    places = {concept: place for place, concept in enumerate(NAMES)}
-    first = np.flatnonzero(np.diff(tokens.document[tokens.row], prepend=-1))
-    ends = np.append(first[1:], len(tokens.ids))
-    at: list[NDArray[np.int64]] = []
-    columns: list[NDArray[np.int64]] = []
-    for begin, end in zip(first.tolist(), ends.tolist(), strict=True):
-        text = tokens.document_text(int(tokens.row[begin]))
-        solid = np.concatenate(([0], np.cumsum([not c.isspace() for c in text])))
-        left, right = tokens.char_start[begin:end], tokens.char_end[begin:end]
-        for span in documents[text].spans:
-            if span.concept in places:
-                low, high = np.maximum(left, span.start), np.minimum(right, span.end)
-                on = np.flatnonzero((low < high) & (solid[np.maximum(high, low)] > solid[low])) + begin
-                at.append(on)
-                columns.append(np.full(len(on), places[span.concept]))
-                if len(on) and on[0] > begin and tokens.row[on[0] - 1] == tokens.row[on[0]]:
-                    at.append(on[:1] - 1)
-                    columns.append(np.array([places[f"next:{span.concept}"]]))
-    index, column = np.concatenate(at), np.concatenate(columns)
-    table = csr_matrix((np.ones(len(index), np.float32), (index, column)), shape=(len(tokens.ids), len(NAMES)))
-    table.data[:] = 1
-    return table
-
-
-def names_of(store: Store, documents: dict[str, Document]) -> list[Named]:
-    """The concept of every live feature: the best F1 of its firing, on validation."""
-    carries = carried(store, "validation", documents)
-    sizes = np.asarray(carries.sum(0)).ravel()
-    found = []
-    threshold = {row["feature"]: row["threshold"] for row in store.stats_table().to_pylist()}
-    for feature in store.features("live"):
-        flat, value = store.activations(feature, "validation")
-        fires = flat[value > threshold[feature]]
-        caught = np.asarray(carries[fires].sum(0)).ravel()
-        f1 = 2 * caught / (len(fires) + sizes)
-        best = int(np.argmax(np.where(sizes >= 20, f1, -1)))
-        found.append(Named(feature, best, float(f1[best])))
-    return found
 
 
 class Oracle(Knowing):
