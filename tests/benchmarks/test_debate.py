@@ -23,7 +23,7 @@ from dragoman.store.trails import Trails
 from dragoman.tools.harvest import harvest
 
 FULL = os.environ.get("DRAGOMAN_BENCH") == "full"
-DOCUMENTS = 1500 if FULL else 300
+DOCUMENTS = 800 if FULL else 300
 FEATURES = 24 if FULL else 2
 BEFORE, DEBATED = 2, 3
 """Rounds of experiments, then of the debate."""
