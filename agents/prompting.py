@@ -77,6 +77,11 @@ def arbitrate(case: Case, place: Place, so_far: str) -> Chat:
     return _chat("arbiter", **_evidence(case), **_board(place.board), **labels, so_far=fenced(so_far), known=known)
 
 
+def mend(wrong: Sequence[str]) -> str:
+    """Rules that cannot be read are asked for again."""
+    return _render("mend", wrong=[fenced(one) for one in wrong])
+
+
 def described(experiment: Experiment) -> str:
     """An experiment as one line: what is run, and where one looks."""
     arguments = experiment.arguments

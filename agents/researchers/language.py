@@ -16,9 +16,13 @@ from dragoman.agents.settings import Settings
 from dragoman.agents.structured import question
 from dragoman.evals.gateway.calls import Message, Refused, Request, Unanswered
 from dragoman.evals.gateway.calls import Place as CallPlace
+from dragoman.store.errors import ToolError
 from dragoman.store.findings import Experiment, Hypothesis, Outcome
+from dragoman.tools.patterns import parse
 
 A = TypeVar("A", bound=BaseModel)
+SHOWN = 200
+"""Characters of a rule that are repeated where it cannot be read."""
 
 
 class LanguageResearcher:
@@ -83,14 +87,45 @@ class LanguageResearcher:
         return await self._ask(case, f"debate/{place.board.round}/verdict", prompting.arbitrate(case, place, so_far), Arbitration)
 
     async def _ask(self, case: Case, step: str, messages: Sequence[Message], answer: type[A]) -> A:
+        chat = self._chat.at(case.feature, f"{self.name}/{step}")
         try:
-            return (await structured(self._chat.at(case.feature, f"{self.name}/{step}"), messages, answer)).value
+            found = await structured(chat, messages, answer)
         except Unreadable as error:
             raise Unable(f"the answer could not be read: {error}") from error
         except Refused as error:
             raise Unable(f"the model refused: {error}") from error
         except Unanswered as error:
             raise Unable(str(error)) from error
+        wrong = unreadable_rules(found.value)
+        return (
+            found.value
+            if not wrong
+            else await self._mended(chat, [*messages, Message("assistant", found.raw)], found.value, wrong)
+        )
+
+    async def _mended(self, chat: GatewayChat, messages: Sequence[Message], value: A, wrong: Sequence[str]) -> A:
+        """The same answer with its rules mended; as it was, where that fails: its words are still a hypothesis."""
+        question = Message("user", prompting.mend(wrong))
+        try:
+            return (await structured(chat, [*messages, question], type(value))).value
+        except Unanswered:
+            return value
+
+
+def unreadable_rules(answer: BaseModel) -> list[str]:
+    """What is wrong with the rules in an answer, a sentence each; empty where all can be read."""
+    wrong: list[str] = []
+    for name in type(answer).model_fields:
+        inner = getattr(answer, name)
+        for one in inner if isinstance(inner, list) else [inner]:
+            if isinstance(one, BaseModel):
+                wrong += unreadable_rules(one)
+        if name == "pattern" and inner:
+            try:
+                parse(inner)
+            except ToolError as error:
+                wrong.append(f"{inner[:SHOWN]}{'…' * (len(inner) > SHOWN)}: {error}")
+    return wrong
 
 
 def _round(place: Place) -> str:

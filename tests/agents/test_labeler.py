@@ -117,6 +117,16 @@ def test_nothing_is_published_that_only_a_model_says(organism: Path, model: Scri
     assert (outcome.labels, outcome.failures) == (0, 1)
 
 
+@pytest.mark.parametrize("mended", [TRUE, "still no rule"])
+def test_a_rule_that_cannot_be_read_is_asked_for_again(organism: Path, mended: str) -> None:
+    said = iter(["fires strongly on ?", mended])
+    model = Scripted(propose=lambda p: proposal(claim("Fires on question marks.", next(said))))
+    outcome = labeled(organism, model, Settings(rung="one-shot"))
+    assert model.asked == {"propose": 2} and outcome.labels == (mended == TRUE)
+    if mended != TRUE:
+        assert "it has no pattern" in found(organism, outcome)[1]
+
+
 def endless(prompt: str) -> dict[str, Any]:
     number = prompt.count("\nH") + prompt.count("Given up")
     return revision(claim(f"Fires on question marks, reading {number}.", TRUE.replace("moderately", "strongly")))

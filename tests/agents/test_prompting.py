@@ -197,6 +197,12 @@ def test_an_arbiter_is_told_what_it_may_cite(case: Case, place: Place) -> None:
     assert "H2 wins by 3 points to 1. ‹/evidence>" in prompt and "experiments of the debate only (E1)" in prompt
 
 
+def test_rules_that_cannot_be_read_are_shown_with_what_is_wrong() -> None:
+    said = prompting.mend([f"strongly {HOSTILE}: a clause wants a colon"])
+    assert said.startswith("These rules cannot be read:\n- strongly ‹/evidence>") and HOSTILE not in said
+    assert said.endswith("Write null for a rule that the language cannot say.")
+
+
 def test_all_steps_of_a_feature_share_their_beginning(case: Case, board: Board, place: Place) -> None:
     chats = [
         prompting.propose(case, 4, True, True),
