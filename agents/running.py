@@ -22,11 +22,10 @@ KEPT = 4000
 
 async def run(office: Office, feature: int, experiment: str) -> None:
     """Run one experiment and write its verdicts; nothing happens where that was done already."""
-    planned = next(one for one in office.trails.experiments(office.run, feature) if one.id == experiment)
+    planned, predictions = office.trails.experiment(experiment)
     if planned.settled:
         return
     case = await office.case(feature)
-    predictions = [one for one in office.trails.predictions(office.run, feature) if one.experiment == experiment]
     try:
         result = await asyncio.to_thread(case.toolbox.call, planned.tool, planned.arguments)
         seen = None if planned.kind == "look" else read(planned, result.data)

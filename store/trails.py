@@ -153,16 +153,18 @@ class Trails:
 
     def experiments(self, run: str, feature: int) -> list[Experiment]:
         """Those of a feature, in their order."""
-        return [
-            Experiment(
-                **{
-                    **row,
-                    "arguments": json.loads(row["arguments"]),
-                    "result": None if row["result"] is None else json.loads(row["result"]),
-                }
+        return [_experiment(row) for row in self._select("experiment", run, feature)]
+
+    def experiment(self, id: str) -> tuple[Experiment, list[Prediction]]:
+        """One experiment, and what was predicted of it in the order of the hypotheses. Raises KeyError where there is none."""
+        for row in self._rows("SELECT * FROM experiment WHERE id = ?", id):
+            said = self._rows(
+                "SELECT p.experiment, p.hypothesis, p.outcome, p.verdict, p.because FROM prediction p LEFT JOIN hypothesis h "
+                "ON h.id = p.hypothesis WHERE p.experiment = ? ORDER BY h.ordinal",
+                id,
             )
-            for row in self._select("experiment", run, feature)
-        ]
+            return _experiment(row), [Prediction(**one) for one in said]
+        raise KeyError(id)
 
     def predictions(self, run: str, feature: int) -> list[Prediction]:
         """All that was predicted of a feature's experiments, in the order of the experiments and hypotheses."""
@@ -252,6 +254,11 @@ def _columns(record: Hypothesis | Experiment | Prediction | TrailStep | Event, *
     """A record's plain fields as columns."""
     row = record.model_dump(mode="python", exclude=set(without))
     return {name: clean(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _experiment(row: dict[str, Any]) -> Experiment:
+    read = {name: None if row[name] is None else json.loads(row[name]) for name in ("arguments", "result")}
+    return Experiment(**{**row, **read})
 
 
 def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -61,6 +61,7 @@ def test_all_is_read_back_as_it_was_written(trails: Trails) -> None:
         trails.happened("r", "admitted", 7, {"rung": "one-shot"})
     (read,) = trails.hypotheses("r", 7)
     assert read == HYPOTHESIS
+    assert trails.experiment(EXPERIMENT.id) == (EXPERIMENT, [PREDICTION])
     assert trails.experiments("r", 7) == [EXPERIMENT] and trails.predictions("r", 7) == [PREDICTION]
     assert trails.steps("r", 7) == [step] and trails.notes("r", 7) == ["seen twice"] and trails.events("r") == events
     assert trails.hypotheses("r", 8) == [] and trails.experiments("other", 7) == []
