@@ -10,8 +10,8 @@ from dragoman.store.findings import Outcome
 
 NAME_WORDS = 8
 """Words of a label's name at most."""
-DANGLING = frozenset({"a", "an", "the", "of", "in", "on", "at", "to", "for", "from", "by", "with", "and", "or", "after"})
-"""Words at which a name is not cut off."""
+DANGLING = 3
+"""A cut name does not end with a word of so few letters, such as an article or a preposition."""
 LONGEST = 700
 """Characters of a description at most."""
 TEXT = 2000
@@ -37,7 +37,7 @@ def _named(text: str) -> str:
     commas = [n for n, word in enumerate(words) if word.endswith((",", ";")) and n > 0]
     if commas:
         words = words[: commas[-1] + 1]
-    while len(words) > 1 and words[-1].lower() in DANGLING:
+    while len(words) > 1 and words[-1].islower() and len(words[-1]) <= DANGLING:
         words.pop()
     return " ".join(words).rstrip(",;:")
 
