@@ -124,6 +124,7 @@ def _write(
         else:
             cached = latents.write(store, dictionary, source, folder)
             count.files += cached.files
+            count.features = cached.features
             for what, n in cached.cut.items():
                 count.less(what, n)
     return count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from dragoman.store.errors import UserError
@@ -19,6 +20,8 @@ READERS: dict[str, Callable[[Path], Iterator[Card]]] = {
     **dict.fromkeys(tables.FORMATS, tables.read),
 }
 """Every format with what reads it."""
+SAYINGS: dict[str, Callable[[Path], Iterator[Card]]] = {**READERS, neuronpedia.NAME: partial(neuronpedia.read, examples=False)}
+"""The same for labels and scores alone: examples that have files of their own are passed over."""
 FORMATS = tuple(READERS)
 _PEEK = 1 << 16
 

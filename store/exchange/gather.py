@@ -81,7 +81,7 @@ class Cards:
 
     def _facts(self, block: list[int]) -> Iterator[Card]:
         """Figures, logit effects and neighbours."""
-        where = f"feature IN ({', '.join(map(str, block))})"
+        where = _among("feature", block)
         effects: dict[tuple[int, str], list[TokenValue]] = {}
         for feature, side, token, value in self._database.rows(
             f"SELECT feature, side, token, value FROM logit_effect WHERE {where} ORDER BY feature, side, rank"
@@ -119,9 +119,8 @@ class Cards:
         """The examples of every feature of a block."""
         read = self._database.columns(
             "SELECT a.feature, a.context, a.position, a.value, f.max FROM activation a JOIN feature f USING (feature) "
-            f"WHERE a.feature >= ? AND a.feature <= ? AND a.feature IN ({', '.join(map(str, block))}) AND a.split = 0 "
-            "ORDER BY a.feature, a.context, a.position",
-            [block[0], block[-1]],
+            f"WHERE {_among('a.feature', block)} AND {_among('f.feature', block)} AND a.split = 0 "
+            "ORDER BY a.feature, a.context, a.position"
         )
         feature, context = read["feature"].astype(np.int64), read["context"].astype(np.int64)
         value, largest = np.asarray(read["value"], np.float32), np.asarray(read["max"], np.float32)
@@ -158,7 +157,7 @@ class Cards:
 
     def _shares(self, block: list[int]) -> dict[int, list[float]]:
         """The shares of the intervals of each feature, from the histogram of the whole train split."""
-        rows = self._database.rows(f"SELECT feature, histogram FROM feature WHERE feature IN ({', '.join(map(str, block))})")
+        rows = self._database.rows(f"SELECT feature, histogram FROM feature WHERE {_among('feature', block)}")
         found = {}
         for feature, histogram in rows:
             counts = np.asarray(histogram, np.float64).reshape(INTERVALS, -1).sum(axis=1)
@@ -170,12 +169,19 @@ class Cards:
         rows = self._database.rows(
             "SELECT c.context, c.starts, c.ends, substring(d.text, c.starts[1] + 1, list_max(c.ends) - c.starts[1]) "
             "FROM context c JOIN document d USING (document) "
-            f"WHERE c.context IN ({', '.join(map(str, contexts.tolist()))})"
+            f"WHERE {_among('c.context', contexts.tolist())}"
         )
         return {
             number: tuple(contributions(text, [s - starts[0] for s in starts], [e - starts[0] for e in ends]))
             for number, starts, ends, text in rows
         }
+
+
+def _among(column: str, numbers: Sequence[int]) -> str:
+    """The condition that a column is one of some ascending numbers; a range lets the database pass over what lies outside."""
+    first, last = numbers[0], numbers[-1]
+    within = f"{column} BETWEEN {first} AND {last}"
+    return within if last - first + 1 == len(numbers) else f"{within} AND {column} IN ({', '.join(map(str, numbers))})"
 
 
 def _chosen(

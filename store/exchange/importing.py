@@ -21,7 +21,7 @@ from dragoman.store.ranges import spec
 from dragoman.store.records import DictionaryInfo, Label, Run, Score
 
 from .cards import Card, Count
-from .formats import READERS, checked, recognised
+from .formats import SAYINGS, checked, recognised
 from .words import NAME_LENGTH, NAME_WORDS, name_of
 
 IMPORTED = "imported"
@@ -70,7 +70,7 @@ def import_files(
     said: dict[tuple[str, str | None], list[dict[int, Label]]] = {}
     owners: dict[tuple[int, str], Label] = {}
     scored: list[tuple[int, Score]] = []
-    for card in READERS[name](path):
+    for card in SAYINGS[name](path):
         feature = aim.feature(card)
         if feature is None:
             continue

@@ -73,6 +73,7 @@ def write(store: Store, dictionary: DictionaryInfo, source: Source, folder: Path
     tokens = int(windows["lengths"].sum())
     shape = {"ctx_len": source.window, "batch_size": 1, "n_tokens": tokens, "n_splits": count.files, "model_name": source.model}
     text = {"dataset_repo": source.corpus, "dataset_split": "train", "dataset_name": "", "dataset_column": "text"}
+    count.files += 1
     (place / "config.json").write_text(json.dumps({**shape, **text}), "ascii")
     count.less("windows filled up to the longest", int((windows["lengths"] < source.window).sum()))
     database.close()

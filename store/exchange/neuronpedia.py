@@ -170,8 +170,10 @@ def explanation_score(score: Score, now: str) -> dict[str, Any]:
     return {"id": row_id("score", row)[:25], **row, "createdAt": now}
 
 
-def read(path: Path) -> Iterator[Card]:
+def read(path: Path, examples: bool = True) -> Iterator[Card]:
     """The features of a source folder, batch by batch; of a file or folder of explanations, those that they are about.
+
+    examples: read activations/ too, by far the largest part.
 
     Raises `UserError` for what Neuronpedia does not write.
     """
@@ -183,7 +185,7 @@ def read(path: Path) -> Iterator[Card]:
     for folder in sources(path):
         names = {file.name: None for part in PARTS[:3] for file in files(folder / part)}
         for name in names:
-            yield from _batch(folder, name)
+            yield from _batch(folder, name, examples)
 
 
 def sources(path: Path) -> list[Path]:
@@ -198,13 +200,13 @@ def _is_source(path: Path) -> bool:
     return path.is_dir() and any(files(path / part) for part in PARTS[:3])
 
 
-def _batch(folder: Path, name: str) -> Iterator[Card]:
+def _batch(folder: Path, name: str, examples: bool) -> Iterator[Card]:
     cards: dict[str, Card] = {}
     if (folder / "features" / name).exists():
         for fields in lines(folder / "features" / name):
             card = _featured(fields)
             cards[_key(card)] = card
-    if (folder / "activations" / name).exists():
+    if examples and (folder / "activations" / name).exists():
         shown: dict[str, list[Shown]] = {}
         for fields in lines(folder / "activations" / name):
             card = _card(fields)

@@ -7,7 +7,6 @@ maximum for bin_max. qualifying_token_index is -1 where a feature is dead. The f
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from dragoman.store.records import TokenValue
 
 from .cards import Card, Count, Shown, Source
 from .parsing import Fields, document, unreadable
-from .writing import batches
+from .writing import batches, line
 
 NAME = "saedashboard"
 BATCH = 128
@@ -38,8 +37,7 @@ def write(cards: Iterable[Card], source: Source, folder: Path) -> Count:
     for number, batch in enumerate(batches(cards, BATCH)):
         features = [feature(card, source) for card in batch]
         found = {"model_id": source.model, "layer": source.layer, "sae_set": source.set, "features": features}
-        with (folder / f"batch-{number}.json").open("w", encoding="ascii") as file:
-            json.dump(found, file, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+        (folder / f"batch-{number}.json").write_bytes(line(found))
         count.files += 1
         count.features += len(batch)
         count.examples += sum(len(card.shown) for card in batch)

@@ -9,13 +9,15 @@ anybody's, with columns feature (or index) and description (or label, or explana
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from dragoman.store.features import Store
-from dragoman.store.records import Label, Score
+from dragoman.store.records import FeatureKey, Label, Score
 
 from .cards import Card, Count
 from .parsing import Fields, parsed
@@ -64,7 +66,7 @@ _ROWS = 256
 def write_cards(cards: Iterable[Card], folder: Path, form: str, parts: Iterable[str], store: Store) -> Count:
     """Write the tables in one pass over the cards of one or several dictionaries."""
     parts, count = set(parts), Count()
-    scoring: set[str] = set()
+    figures = store.stats_table().select([name for name in COLUMNS["features"] if name != "feature"])
     with (
         open_sheet(folder / f"labels.{form}", COLUMNS["labels"], "labels" in parts) as labels,
         open_sheet(folder / f"examples.{form}", COLUMNS["examples"], "examples" in parts) as examples,
@@ -74,8 +76,8 @@ def write_cards(cards: Iterable[Card], folder: Path, form: str, parts: Iterable[
         for batch in batches(cards, _ROWS):
             labels.write(label_row(label, store) for card in batch for label in card.labels)
             examples.write(row for card in batch for row in example_rows(card))
-            features.write(feature_rows(batch, store))
-            told = list(_with_controls(batch, store, scoring)) if "scores" in parts else []
+            features.write(feature_rows(batch, store, figures))
+            told = list(_with_controls(batch, store)) if "scores" in parts else []
             scores.write(score_row(score, store) for score in told)
             count.features += len(batch)
             count.labels += sum(len(card.labels) for card in batch) if "labels" in parts else 0
@@ -95,12 +97,11 @@ def score_row(score: Score, store: Store) -> dict[str, Any]:
     return _packed("scores", {**score.model_dump(mode="json"), "feature": str(store.key(score.feature))})
 
 
-def feature_rows(cards: Iterable[Card], store: Store) -> Iterator[dict[str, Any]]:
-    """The figures of features, as rows."""
-    for card in cards:
-        key = f"{card.dictionary}/{card.index}"
-        stats = store.feature(key).stats.model_dump()
-        yield {name: key if name == "feature" else stats[name] for name in COLUMNS["features"]}
+def feature_rows(cards: Sequence[Card], store: Store, figures: pa.Table) -> Iterator[dict[str, Any]]:
+    """The figures of features, as rows; figures: those of every feature of the store, by id."""
+    keys = [FeatureKey(card.dictionary, card.index) for card in cards]
+    for key, row in zip(keys, figures.take([store.id(key) for key in keys]).to_pylist(), strict=True):
+        yield {"feature": str(key), **row}
 
 
 def example_rows(card: Card) -> Iterator[dict[str, Any]]:
@@ -109,7 +110,7 @@ def example_rows(card: Card) -> Iterator[dict[str, Any]]:
         yield {**vars(shown), "feature": f"{card.dictionary}/{card.index}", "peak": shown.values[shown.at]}
 
 
-def _with_controls(cards: Iterable[Card], store: Store, known: set[str]) -> Iterator[Score]:
+def _with_controls(cards: Iterable[Card], store: Store) -> Iterator[Score]:
     """The scores of the cards' labels, and those of the controls in the same runs."""
     for card in cards:
         yield from card.scores

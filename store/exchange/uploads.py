@@ -7,7 +7,6 @@ active on train are left out; both are counted.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from .cards import Card, Count, Shown, Source
 from .parsing import Fields, document
 from .saedashboard import batches_of
 from .words import label_from
-from .writing import batches
+from .writing import batches, line
 
 NAME = "neuronpedia-upload"
 BATCH, LOGITS, TEXT, TOKENS = 128, 20, 512, 1024
@@ -50,8 +49,7 @@ def write(cards: Iterable[Card], source: Source, folder: Path) -> Count:
     count = Count()
     for number, batch in enumerate(batches(_active(cards, count), BATCH)):
         body = {"modelId": source.model, "source": source.name, "features": [_feature(card, count) for card in batch]}
-        with (folder / f"batch-{number}.json").open("w", encoding="ascii") as file:
-            json.dump(body, file, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+        (folder / f"batch-{number}.json").write_bytes(line(body))
         count.files += 1
     return count
 

@@ -39,7 +39,7 @@ def copy(path: Path, tmp_path: Path) -> Path:
 
 def test_an_export_says_what_went_out_and_what_did_not(path: Path, tmp_path: Path) -> None:
     said = " ".join(here("export", path, tmp_path / "out", "--format", "delphi").stdout.split())
-    assert "12 features, 12 labels, 4 scores and" in said
+    assert "24 features, 12 labels, 4 scores and" in said
     assert "Splits that went out: latents: train text; scores: test text." in said
     assert "Not carried: the maximum; densities;" in said
     done = here("export", path, tmp_path / "csv", "--format", "csv", "--parts", "labels,scores", "--labels", "all", "--json")
