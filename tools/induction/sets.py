@@ -150,18 +150,19 @@ def _pick(
     order = live[_highest(gain(count[live], mass[live]) - PENALTY * total * price[live], 40)]
     if len(order) == 0:
         return [], 0.0
-    n, s, cost = count[order], mass[order], PENALTY * total * price[order]
     chosen: list[int] = []
     size, sum_, best = 0.0, 0.0, -np.inf
-    while len(chosen) < min(limit, len(order)):
-        trial = gain(size + n, sum_ + s)
-        net = trial - cost
-        pick = int(net.argmax())
+    while len(chosen) < limit:
+        trial = gain(size + count[order], sum_ + mass[order])
+        net = trial - PENALTY * total * price[order]
+        pick = int(np.argmax(net))
         if chosen and net[pick] < best:
             break
-        best, size, sum_ = float(trial[pick]), size + n[pick], sum_ + s[pick]
+        best, size, sum_ = float(trial[pick]), size + count[order[pick]], sum_ + mass[order[pick]]
         chosen.append(int(order[pick]))
-        cost[pick] = np.inf
+        order = np.delete(order, pick)
+        if len(order) == 0:
+            break
     return chosen, best
 
 
