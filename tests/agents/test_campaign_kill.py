@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from tests.agents.answering import ROOT, answering
 from tests.agents.ledgers import left_by, outcomes, rows, spent
 from tests.support.soak import FULL, record, table
 
-FEATURES, KILLS = (100, 50) if FULL else (8, 3)
+FEATURES, KILLS = (100, int(os.environ.get("DRAGOMAN_SOAK_KILLS", "50"))) if FULL else (8, 3)
 BUDGET = 40_000_000 if FULL else 5_000_000
 CALLS = "SELECT count(*) FROM model_call WHERE status = 'settled'"
 
