@@ -36,6 +36,8 @@ SOURCES = 12
 """Examples from which passages are made, and places for each way in which rules differ on train."""
 LEAD = 24
 """Tokens of a passage before the one that is looked at."""
+TAIL = 4
+"""Tokens after it: rules may ask what follows, and a text that ends at the token would contradict them."""
 
 
 @dataclass(frozen=True)
@@ -193,8 +195,9 @@ class InductionResearcher:
             places = rng.permutation(at[way == which])
             _, first = np.unique(text.row[places], return_index=True)
             for place in places[np.sort(first)][:SOURCES]:
-                start = max(int(text.starts[text.row[place]]), int(place) - LEAD)
-                found.append(([text.vocabulary[token] for token in text.ids[start : place + 1]], int(place) - start))
+                row = text.row[place]
+                start, end = max(int(text.starts[row]), int(place) - LEAD), min(int(text.starts[row + 1]), int(place) + 1 + TAIL)
+                found.append(([text.vocabulary[token] for token in text.ids[start:end]], int(place) - start))
         return found
 
     def _said(self, patterns: Sequence[str], passages: Sequence[Passage]) -> list[list[Outcome]]:
@@ -265,7 +268,7 @@ def _sources(case: Case) -> list[tuple[list[str], int]]:
             strings, values = list(example["tokens"]), list(example["values"])
             at = int(np.argmax(values)) if any(values) else len(strings) // 2
             first = max(0, at - LEAD)
-            found.append((strings[first : at + 1], at - first))
+            found.append((strings[first : at + 1 + TAIL], at - first))
     step = max(1, len(found) // SOURCES)
     return found[::step][:SOURCES]
 
