@@ -19,6 +19,12 @@ from .parsing import Fields, shown, unreadable
 
 Kind = Literal["text", "number", "whole", "truth", "texts", "numbers"]
 """What a column holds: a text, a real or whole number, yes or no, a list of texts or of numbers."""
+TEXT: Kind = "text"
+NUMBER: Kind = "number"
+WHOLE: Kind = "whole"
+TRUTH: Kind = "truth"
+TEXTS: Kind = "texts"
+NUMBERS: Kind = "numbers"
 _TYPES = {
     "text": pa.large_string(),
     "number": pa.float64(),

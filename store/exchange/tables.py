@@ -21,7 +21,7 @@ from dragoman.store.records import FeatureKey, Label, Score
 
 from .cards import Card, Count
 from .parsing import Fields, parsed
-from .sheets import Kind, open_sheet, read_sheet
+from .sheets import NUMBER, NUMBERS, TEXT, TEXTS, TRUTH, WHOLE, Kind, open_sheet, read_sheet
 from .words import label_from
 from .writing import batches
 
@@ -40,22 +40,22 @@ STORE_LOST = (
 """What of a store is in none of the tables."""
 COLUMNS: Mapping[str, Mapping[str, Kind]] = {
     "labels": {
-        "id": "text", "feature": "text", "run": "text", "name": "text", "description": "text", "facets": "text",
-        "pattern": "text", "output_claim": "text", "agent": "text", "model": "text", "evidence": "text", "experiments": "text",
-        "prompt": "text", "confidence": "number", "notes": "text",
+        "id": TEXT, "feature": TEXT, "run": TEXT, "name": TEXT, "description": TEXT, "facets": TEXT,
+        "pattern": TEXT, "output_claim": TEXT, "agent": TEXT, "model": TEXT, "evidence": TEXT, "experiments": TEXT,
+        "prompt": TEXT, "confidence": NUMBER, "notes": TEXT,
     },
     "scores": {
-        "label": "text", "feature": "text", "run": "text", "scorer": "text", "judge": "text", "contestant": "text",
-        "split": "text", "value": "number", "low": "number", "high": "number", "n": "whole", "unscored": "text", "flags": "text",
+        "label": TEXT, "feature": TEXT, "run": TEXT, "scorer": TEXT, "judge": TEXT, "contestant": TEXT,
+        "split": TEXT, "value": NUMBER, "low": NUMBER, "high": NUMBER, "n": WHOLE, "unscored": TEXT, "flags": TEXT,
     },
     "features": {
-        "feature": "text", "max": "number", "mean": "number", "active": "whole", "density": "number", "firing": "whole",
-        "firing_density": "number", "threshold": "number", "quantiles": "numbers", "histogram": "numbers",
-        "firing_contexts": "whole", "liveness": "text", "dense": "truth", "sampled": "truth",
+        "feature": TEXT, "max": NUMBER, "mean": NUMBER, "active": WHOLE, "density": NUMBER, "firing": WHOLE,
+        "firing_density": NUMBER, "threshold": NUMBER, "quantiles": NUMBERS, "histogram": NUMBERS,
+        "firing_contexts": WHOLE, "liveness": TEXT, "dense": TRUTH, "sampled": TRUTH,
     },
     "examples": {
-        "feature": "text", "split": "text", "context": "whole", "at": "whole", "peak": "number", "low": "number",
-        "high": "number", "share": "number", "tokens": "texts", "values": "numbers",
+        "feature": TEXT, "split": TEXT, "context": WHOLE, "at": WHOLE, "peak": NUMBER, "low": NUMBER,
+        "high": NUMBER, "share": NUMBER, "tokens": TEXTS, "values": NUMBERS,
     },
 }  # fmt: skip
 """The columns of every table and what they hold."""
