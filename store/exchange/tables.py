@@ -38,12 +38,6 @@ STORE_LOST = (
     "whole-corpus figures",
 )
 """What of a store is in none of the tables."""
-TEXT: Kind = "text"
-NUMBER: Kind = "number"
-WHOLE: Kind = "whole"
-TRUTH: Kind = "truth"
-TEXTS: Kind = "texts"
-NUMBERS: Kind = "numbers"
 COLUMNS: Mapping[str, Mapping[str, Kind]] = {
     "labels": {
         "id": TEXT, "feature": TEXT, "run": TEXT, "name": TEXT, "description": TEXT, "facets": TEXT,
