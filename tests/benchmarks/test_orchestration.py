@@ -95,7 +95,6 @@ def test_orchestration_keeps_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         f"{growth:,.0f} bytes a feature from the first quarter on."
     )
     print("\n" + "\n".join(lines) + "\n" + memory)
-    assert growth < MOST_GROWTH
     if FULL:
         introduction = (
             f"# Campaigns, measured\n\nWritten by `make bench` on {platform.machine()} with {os.cpu_count()} cores, which the "
@@ -106,4 +105,6 @@ def test_orchestration_keeps_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             "experiments (four rounds), with all that goes with them: hypotheses, predictions, verdicts, revisions.\n\n"
         )
         TABLE.write_text(introduction + "\n".join(lines) + f"\n\n{memory}\n", "utf-8")
+    assert growth < MOST_GROWTH
+    if FULL:
         assert rate >= LEAST_FEATURES and per_second >= LEAST_CALLS, (rate, per_second)
