@@ -156,7 +156,7 @@ def call_of(case: Case, test: Test) -> Call:
         return _edit(case, test)
     if not test.text.strip() or not test.focus:
         raise Unfit("it needs a prompt (text) and the word that is looked at (focus)")
-    word = test.focus if test.focus[:1].isspace() or test.text[-1:].isspace() else f" {test.focus}"
+    word = f" {test.focus}" if test.focus[0].isalnum() and not test.text[-1:].isspace() else test.focus
     if test.kind == "steer":
         return Call("steer", {"prompts": [test.text], "watch": [word]})
     return Call("ablate", {"texts": [test.text], "watch": [word], "at": "last"})

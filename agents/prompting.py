@@ -117,7 +117,8 @@ def _board(board: Board) -> dict[str, object]:
         verdicts = "; ".join(
             f"{hypothesis.called} said {said.outcome}: {said.verdict}" for hypothesis, said in board.said_of(one) if said.verdict
         )
-        came = next((said.because for _, said in board.said_of(one) if said.because), None) or one.reason or "nothing decided"
+        told = sorted(board.said_of(one), key=lambda pair: pair[1].outcome == "unsure")
+        came = next((said.because for _, said in told if said.because), None) or one.reason or "nothing decided"
         results.append(f"{one.called} {described(one)}. Result: {fenced(came)}." + (f" {verdicts}." if verdicts else ""))
     plain = Board(
         alive=tuple(map(_fenced, board.alive)),

@@ -59,7 +59,8 @@ class Judged(NamedTuple):
 def judge(outcome: Outcome, seen: Seen | Moved) -> Judged:
     """What a result says of a prediction."""
     if outcome == "unsure":
-        return Judged("inconclusive", "nothing was predicted")
+        came = _moved("unchanged", seen) if isinstance(seen, Moved) else _fired("fires", seen)
+        return Judged("inconclusive", f"nothing was predicted; {came.because}")
     if isinstance(seen, Moved):
         return _moved(outcome, seen)
     if outcome in ("fires", "silent"):
@@ -80,7 +81,7 @@ def _fired(outcome: Outcome, seen: Seen) -> Judged:
 
 def level(value: float, threshold: float) -> str:
     """An activation on the scale of the evidence, on which the train maximum is 10 and the threshold `FIRING`."""
-    return f"{FIRING * value / threshold:.2g}" if threshold > 0 else f"{value:.3g}"
+    return f"{FIRING * value / threshold:.3g}" if threshold > 0 else f"{value:.3g}"
 
 
 def _compared(outcome: Outcome, seen: Seen) -> Judged:

@@ -72,3 +72,11 @@ def test_a_hypothesis_stands_where_its_predictions_put_it(held: int, failed: int
     verdicts = [verdict for verdict, n in counted for _ in range(n)]
     made = [Prediction(experiment=str(n), hypothesis="h", outcome="fires", verdict=one) for n, one in enumerate(verdicts)]
     assert status(made) == expected
+
+
+def test_what_came_out_is_told_even_where_nothing_was_predicted() -> None:
+    assert judge("unsure", Seen(2.0, 1.0)) == ("inconclusive", "nothing was predicted; fires: 4")
+    assert (
+        judge("unsure", Moved(0.5, 0.1)).because == "nothing was predicted; promotes: +0.50 nats, +0.10 under a random direction"
+    )
+    assert "1.99 does not reach 2" in judge("fires", Seen(0.995, 1.0)).because

@@ -203,9 +203,7 @@ def one_token(subject: Subject, entry: str | int) -> int:
     found = subject.tokenize(entry).ids.tolist()
     if len(found) != 1:
         parts = ", ".join(repr(subject.vocabulary[i]) for i in found) or "nothing"
-        raise UserError(
-            f"{entry!r} is not one token of {subject.name} but {parts}: give one token (mind the space before a word)."
-        )
+        raise UserError(f"{entry!r} is not one token of this model but {parts}: give one token (mind the space before a word).")
     return int(found[0])
 
 
