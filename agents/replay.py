@@ -118,7 +118,7 @@ async def _replay(path: Path, scratch: Path, run: str, config: Mapping[str, Any]
         known = {feature: trails.experiments(run, feature) for feature in features}
     said = next((event.content for event in events if event.kind == "started"), config)
     wish = Wish(
-        **{name: _with_name(said[name], config[name]) for name in SEATS},
+        **{name: _with_name(said.get(name), config.get(name)) for name in SEATS},
         features=tuple(features_of(config["features"])),
         settings=Settings(**config["settings"]),
         seed=config["seed"],

@@ -50,7 +50,7 @@ def replay(store: Store, run: RunId, json: Json = False, quiet: Quiet = False) -
 
 def sentences(found: Any) -> list[str]:
     """What a replay came to, in words."""
-    rows = ", ".join(f"{count:,} {what}{'s' if count != 1 else ''}" for what, count in found.rows.items() if count)
+    rows = ", ".join(f"{count:,} {_several(what) if count != 1 else what}" for what, count in found.rows.items() if count)
     said = []
     if found.unfinished:
         said.append(
@@ -70,3 +70,8 @@ def sentences(found: Any) -> list[str]:
     said += [f"feature {feature} could not be replayed to its end: {reason}" for feature, reason in found.missing.items()]
     verdict = f"{len(found.differences):,} differences" if found.differences else "the same"
     return [*said, f"Run {found.run}, {found.features:,} features ({rows}): {verdict}."]
+
+
+def _several(what: str) -> str:
+    """The plural of a kind of rows."""
+    return f"{what[:-2]}es" if what.endswith("is") else f"{what}s"

@@ -178,8 +178,8 @@ def test_a_relay_that_knows_no_schemas(tmp_path: Path) -> None:
         return Failure(status=400, message="response_format: unknown field") if "response_format" in body else text
 
     for run, answer in {"refuses": refuses, "ignores": says(f"Sure!\n{text}")}.items():
-        with ScriptedServer(answer, owner="relay", models=["relay"]) as server:
-            found = talk(tmp_path, f"openai:{server.url}#relay", ask, run)
+        with ScriptedServer(answer, owner="plain", models=["plain"]) as server:
+            found = talk(tmp_path, f"openai:{server.url}#plain", ask, run)
             assert found.value.model_dump() == dict.fromkeys(names, "x") and len(found.calls) == 1
             assert '"field_29": string (what is to be said here)' in server.seen[-1].body["messages"][-1]["content"]
     with ScriptedServer(says(text)) as server:
