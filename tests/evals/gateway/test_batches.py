@@ -144,11 +144,11 @@ def test_a_batch_is_cut_at_the_services_limits(tmp_path: Path, monkeypatch: pyte
         spec, texts = f"openai:{server.url}#judge", [f"question {number}" for number in range(10)]
         monkeypatch.setattr(openai_batches.OpenAIBatches, "limits", Limits(4, 10**9))
         batched(tmp_path, spec, texts)
-        assert [len(batch.calls) for batch in server.batches.batches.values()] == [4, 4, 2]
+        assert sorted(len(batch.calls) for batch in server.batches.batches.values()) == [2, 4, 4]
         size = max(len(content) for name, content in server.batches.files.items() if name.startswith("file-"))
         monkeypatch.setattr(openai_batches.OpenAIBatches, "limits", Limits(1000, size))
         batched(tmp_path, spec, texts, run="bytes")
-        assert [len(batch.calls) for batch in server.batches.batches.values()][3:] == [4, 4, 2]
+        assert sorted([len(batch.calls) for batch in server.batches.batches.values()][3:]) == [2, 4, 4]
 
 
 def test_a_batch_that_is_refused(tmp_path: Path) -> None:
