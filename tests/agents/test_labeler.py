@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from dragoman.agents import planning
 from dragoman.agents.answers import Proposal
+from dragoman.agents.board import Board
 from dragoman.agents.campaign import Means, Outcome, Wish, campaign
+from dragoman.agents.opening import opening
 from dragoman.agents.settings import Parts, Settings
 from dragoman.evals.gateway.budget import Budget
 from dragoman.store.features import Store
@@ -317,3 +321,30 @@ def test_a_name_that_is_too_long_is_cut_at_a_word_that_can_end_it() -> None:
     listed = claim("Fires on parks.", TRUE, "the noun 'park', also 'On the left', 'The town' and more")
     assert Proposal.model_validate(proposal(listed)).hypotheses[0].name == "the noun 'park', also 'On the left'"
     assert Proposal.model_validate(proposal(RIGHT)).hypotheses[0].name == "question marks"
+
+
+def test_a_round_that_is_planned_again_after_some_of_it_was_run_is_the_same_round(organism: Path) -> None:
+    """A kill may come after the first experiments and before the plan is checkpointed: planning again adds nothing."""
+    tests = [written("Who is she?", "?", H1="fires"), written("We ate.", "ate", H1="silent")]
+    look = {"tool": "feature_stats", "arguments": "{}"}
+    model = Scripted(propose=lambda p: proposal(RIGHT), design=lambda p: {"tests": tests, "looks": [look]})
+    outcome = labeled(organism, model, Settings(rounds=1))
+
+    async def again(url: str) -> list[str]:
+        wish = Wish(f"vllm:{url}", features=(FEATURE,), settings=Settings(rounds=1))
+        with Store.open(organism) as store:
+            async with opening(store, wish, Means()) as opened, opened.office(outcome.run.id) as office:
+                case = await office.case(FEATURE)
+                alive = tuple(office.trails.hypotheses(outcome.run.id, FEATURE))
+                run = tuple(one for one in office.trails.experiments(outcome.run.id, FEATURE) if one.kind != "look")
+                assert all(one.settled for one in run)
+                made = await planning.planned(office, case, Board(alive=alive, experiments=run), 1)
+                return [one.id for one in made[0]]
+
+    with ScriptedServer(model, models=("researcher",), context=100_000) as server:
+        planned = asyncio.run(again(server.url))
+    with Store.open(organism) as store:
+        trails = Trails(store.ledger.path)
+        known = [one.id for one in trails.experiments(outcome.run.id, FEATURE)]
+        trails.close()
+    assert planned == known and len(known) == 3
