@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.records import Label, Run
+from dragoman.store.verdicts import made_by_people
 
 from .controls import derangement
 from .runs import digest, features_of
@@ -54,12 +55,14 @@ def jobs_of(store: Store, run: Run, seed: int, features: Collection[int] | None 
 
 
 def labeling_run(store: Store, run: str | None) -> Run:
-    """The labeling run with this id or beginning of an id, or the latest one. Raises UserError when there is none."""
+    """The labeling run with this id or beginning of an id, or the latest one that no person wrote (a person's, where there is no
+    other). Raises UserError when there is none.
+    """
     runs = [known for known in store.ledger.runs() if known.kind == "label"]
     if not runs:
         raise UserError(f"This store has no labels yet: run `dragoman label {store.path}` first.")
     if run is None:
-        return runs[-1]
+        return next((known for known in reversed(runs) if not made_by_people(known)), runs[-1])
     fitting = [known for known in runs if known.id.startswith(run)]
     if len(fitting) != 1:
         known = ", ".join(known.id for known in runs)

@@ -11,7 +11,7 @@ from .reading import Database
 if TYPE_CHECKING:
     from .ledger import Ledger
 
-_TIMES = ("started", "finished", "latency")
+_TIMES = ("started", "finished", "latency", "given")
 
 
 def digest_tables(database: Database, manifest: Manifest, ledger: Ledger) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32, Int64
 
+from .catalogue import Catalogue
 from .database import open_features
 from .digest import digest_tables
 from .examples import Examples, Strata
@@ -23,6 +24,7 @@ from .reading import Database, SplitReader, StaticReader
 from .records import Context, DictionaryInfo, Feature, FeatureKey, Label, Liveness, Split, Stratum, SubjectInfo
 from .search import search_labels
 from .tokens import TokenTable
+from .verdicts import Verdicts
 from .view import TrainView
 
 
@@ -177,6 +179,10 @@ class Store:
     def search(self, text: str, n: int = 20) -> list[Label]:
         """Labels that hold the words of `text`, the best match first."""
         return search_labels(self.ledger.labels(), text, n)
+
+    def catalogue(self, verdicts: Verdicts, scorers: Sequence[str]) -> Catalogue:
+        """All features in one table, with their labels, their scores by these scorers, and what people said of them."""
+        return Catalogue(self._database, self._static, self.ledger, verdicts, scorers)
 
     def sql(self, query: str, max_rows: int = MAX_ROWS, max_seconds: float = MAX_SECONDS) -> QueryResult:
         """The result of a SELECT over the store's tables and the ledger's (see store/README.md).

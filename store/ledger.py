@@ -25,7 +25,7 @@ from .records import Failure, JudgeAnswer, Label, Run, Score
 
 TABLES = (
     "run", "label", "score", "failure", "model_call", "answer", "hypothesis", "experiment", "prediction", "step", "note", "event",
-    "model_batch", "batch_call",
+    "model_batch", "batch_call", "verdict",
 )  # fmt: skip
 _JSON = ("facets", "evidence", "experiments", "flags")
 
@@ -135,6 +135,34 @@ class Ledger:
             split=split,
         )
         return [Score(**{name: value for name, value in _rich(row).items() if name != "id"}) for row in rows]
+
+    def last(self, table: Literal["label", "score"]) -> int:
+        """The row of a table that was written last; 0 where there is none."""
+        return int(self._rows(f"SELECT coalesce(max(rowid), 0) FROM {table}")[0][0])
+
+    def labels_since(self, after: int, run: str | None, most: int) -> list[tuple[int, str, int, str, str, str, str]]:
+        """Labels written after row `after`, of one run where asked, at most so many:
+        row, id, feature, agent, name, description, and the descriptions of its facets.
+        """
+        where = "" if run is None else "AND run = ?"
+        rows = self._rows(
+            "SELECT rowid, id, feature, agent, name, substr(description, 1, 1000), CASE WHEN facets = '[]' THEN '' ELSE "
+            "(SELECT group_concat(json_extract(value, '$.description'), ' ') FROM json_each(facets)) END "
+            f"FROM label WHERE rowid > ? {where} ORDER BY rowid LIMIT ?",
+            *((after, most) if run is None else (after, run, most)),
+        )
+        return [(*row[:6], row[6] or "") for row in rows]
+
+    def scores_since(self, after: int, until: int, judge: str | None, most: int) -> list[tuple[int, str, int, str, float | None]]:
+        """Test scores of labels written after row `after` and up to row `until`, by one judge where asked, at most so many:
+        row, label, feature, scorer, value.
+        """
+        where = "" if judge is None else "AND judge = ?"
+        return self._rows(
+            "SELECT rowid, label, feature, scorer, value FROM score WHERE rowid > ? AND rowid <= ? AND contestant = 'label' "
+            f"AND split = 'test' {where} ORDER BY rowid LIMIT ?",
+            *((after, until, most) if judge is None else (after, until, judge, most)),
+        )
 
     def answers(
         self, run: str, contestant: str | None = None, score: str | None = None, feature: int | None = None

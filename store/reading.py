@@ -111,6 +111,11 @@ class StaticReader:
         return dictionary.offset + index
 
     @property
+    def dictionaries(self) -> tuple[DictionaryInfo, ...]:
+        """The dictionaries, in the order of their features."""
+        return tuple(self._dictionaries.values())
+
+    @property
     def width(self) -> int:
         """Number of features in all dictionaries."""
         return sum(dictionary.width for dictionary in self._dictionaries.values())

@@ -20,6 +20,9 @@ Stratum = Literal["top", "quantile", "random_active", "near_miss", "random_silen
 Liveness = Literal["live", "rare", "dead"]
 """live: fires in at least 10 train, 5 validation and 10 test documents; dead: never fires on train; rare: between."""
 
+HUMAN = "human"
+"""The agent of labels that a person wrote; no model and no program has this name."""
+
 
 class Record(BaseModel):
     """Base of all records: immutable, and strict about what it is given."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.records import DictionaryInfo
+from dragoman.store.verdicts import made_by_people
 
 from . import delphi, latents, neuronpedia, saedashboard, tables, uploads
 from .cards import Card, Count, Source
@@ -191,7 +192,8 @@ def _runs(store: Store, wanted: tuple[str, ...] | None) -> list[str]:
     """Ids of labeling runs, in the order of their first start."""
     known = [run.id for run in store.ledger.runs() if run.kind == "label"]
     if wanted is None:
-        return known[-1:]
+        made = [run.id for run in store.ledger.runs() if run.kind == "label" and not made_by_people(run)]
+        return (made or known)[-1:]
     for name in wanted:
         if sum(run.startswith(name) for run in known) != 1:
             raise UserError(f"There is no single labeling run {name!r} in this store: it has {', '.join(known) or 'none'}.")

@@ -19,7 +19,7 @@ from dragoman.store.errors import ToolError
 from dragoman.store.features import Store
 from dragoman.store.manifest import FEATURES
 from dragoman.store.query import QueryResult
-from dragoman.store.records import Context, DictionaryInfo, Label, TrainStats
+from dragoman.store.records import HUMAN, Context, DictionaryInfo, Label, TrainStats
 from dragoman.store.view import TrainView
 from dragoman.tools.dictionaries import Dictionary
 from dragoman.tools.gauge import Gauge, SourceGauge
@@ -104,7 +104,7 @@ class Desk:
             machine: the model; without one, tools that change a forward pass raise ToolError.
             speaker: cuts texts into tokens, where there is no model.
             sources: gives activations by name of dictionary, where there is no model.
-            labels: gives the ledger's labels, without notes and evidence.
+            labels: gives the ledger's labels, without notes and evidence, and without those of people, who may have seen more.
             query: runs a SELECT over train rows, given the labels that may be seen.
             lock: held by whoever runs the model; by default one of its own.
             close: called at the end.
@@ -267,7 +267,7 @@ def _desk(kind: type[Desk], bench: Workbench, close: Callable[[], None]) -> Desk
         name=store.path.name,
         window=int(store.manifest.plan.get("window", 128)),
         machine=machine,
-        labels=lambda: [bare(label) for label in store.ledger.labels()],
+        labels=lambda: [bare(label) for label in store.ledger.labels() if label.agent != HUMAN],
         query=lambda sql, labels: train_query(store.path / FEATURES, sql, labels),
         lock=bench.lock,
         close=close,
