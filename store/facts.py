@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from .reading import Database, StaticReader
 from .records import FeatureStats, RelatedFeature, TokenValue, TrainStats
@@ -45,6 +45,12 @@ class FeatureFacts:
         """Threshold and train maximum of all features."""
         read = self._database.columns("SELECT threshold, max FROM feature ORDER BY feature")
         return Scales(*(np.asarray(read[name], np.float32) for name in ("threshold", "max")))
+
+    @cached_property
+    def firing_contexts(self) -> Int64[np.ndarray, " width"]:
+        """Train contexts in which each feature fires, of all features."""
+        read = self._database.columns("SELECT firing_contexts FROM feature ORDER BY feature")
+        return np.asarray(read["firing_contexts"], np.int64)
 
     def train_stats(self, feature: int) -> TrainStats:
         """Statistics from train rows only."""

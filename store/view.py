@@ -72,6 +72,11 @@ class TrainView:
         return self._facts.threshold(feature)
 
     @property
+    def firing_contexts(self) -> Int64[np.ndarray, " width"]:
+        """Train contexts in which each feature fires, of all features."""
+        return self._facts.firing_contexts
+
+    @property
     def scales(self) -> Scales:
         """Threshold and train maximum of every feature."""
         return self._facts.scales

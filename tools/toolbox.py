@@ -23,7 +23,7 @@ from .toolkit.effects import ablate, generate_steered, logit_effects, steer
 from .toolkit.evidence import feature_stats, neighbours, top_examples
 from .toolkit.groups import example_groups
 from .toolkit.library import query_store, record_note, search_labels
-from .toolkit.reading import activate, contrast
+from .toolkit.reading import activate, contrast, find_features
 from .toolkit.rules import match_pattern
 from .toolkit.showing import LEGEND
 from .toolkit.study import Study, Tell
@@ -39,6 +39,7 @@ DECLARED: tuple[tuple[Callable[..., ToolResult], str], ...] = (
     (minimal_context, "source"),
     (attribute_tokens, "source"),
     (contrast, "source"),
+    (find_features, "source"),
     (search_inputs, "source"),
     (match_pattern, "store"),
     (ablate, "subject"),

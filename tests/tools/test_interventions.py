@@ -192,7 +192,7 @@ def test_bad_input_is_one_clear_sentence(tiny: Tiny, tmp_path: Path) -> None:
             ("0 tokens cannot be generated", lambda: generate(subject, [text], tokens=0)),
             ("when 62 more are to come", lambda: generate(subject, [text], tokens=62)),
             ("temperature nan", lambda: generate(subject, [text], temperature=math.nan)),
-            ("not beside an ablation", lambda: random_direction(ablate(dictionary, [1]), 0)),
+            ("keeps the error term", lambda: random_direction(ablate(dictionary, [1], keep_error=False), 0)),
             ("Strengths are compared of a steer", lambda: compare_strengths(subject, ablate(dictionary, [1]), [text], [1])),
         ]
 

@@ -31,6 +31,7 @@ CALLS: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "contrast": [{"a": ["the park sang"], "b": ["the robin sang"]}],
+    "find_features": [{"text": "the park sang"}],
     "match_pattern": [{"pattern": 'strongly: "robin"'}],
     "neighbours": [{}, {"by": "coactivation"}],
     "minimal_context": [{"text": "the park robin sang"}, {"text": "the park robin sang", "others": "delete"}],

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from dragoman.store.errors import ToolError
+from dragoman.store.hashing import seed_of
 from dragoman.tools.subject import Subject
 from dragoman.tools.toolbox import Desk, Toolbox, registry
 from dragoman.tools.workbench import Workbench
@@ -144,6 +145,24 @@ def test_an_ablation_subtracts_what_the_feature_writes(bench: Workbench, box: To
         and stored.forwarded
         == 2 * sum(len(example.context.ids) for example in bench.train.examples(bench.store.id(FEATURE), "top", 4))
     )
+
+
+def test_an_ablation_stands_beside_random_directions_of_its_norm(bench: Workbench, box: Toolbox, firing: str) -> None:
+    plain = box.call("ablate", {"texts": [firing], "at": "last", "watch": [" park"]})
+    beside = box.call("ablate", {"texts": [firing], "at": "last", "watch": [" park"], "controls": 3})
+    ids = bench.subject.tokenize(firing).ids.tolist()
+    assert "controls" not in plain.data and {**beside.data, "controls": None} == {**plain.data, "controls": None}
+    assert beside.forwarded == 4 * plain.forwarded == 8 * len(ids)
+    values = torch.tensor(alone(bench, FEATURE, ids))
+    direction = bench.dictionary("sae").directions[3]
+    clean = logits(bench, ids, None)[-1].softmax(-1)
+    seeds = [seed_of(3, bench.store.id(FEATURE), "ablate", n) % 2**31 for n in range(3)]
+    for seed, control in zip(seeds, beside.data["controls"], strict=True):
+        random = torch.nn.functional.normalize(torch.randn(len(direction), generator=torch.Generator().manual_seed(seed)), dim=0)
+        moved = logits(bench, ids, torch.outer(values * direction.norm(), random))[-1].softmax(-1)
+        assert control["kl"] == pytest.approx(float((clean * (clean / moved).log()).sum()), rel=1e-2, abs=1e-6)
+        assert control["watched"][0]["before"] == plain.data["watched"][0]["before"]
+    assert "3 random directions of the same norm: KL" in beside.text and "' park' p" in beside.text
 
 
 def test_generated_text_is_what_the_model_says(bench: Workbench, box: Toolbox) -> None:

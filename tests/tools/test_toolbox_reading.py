@@ -261,3 +261,25 @@ def test_the_planted_program_is_the_store(synthetic_store: Store) -> None:
     flat, values = synthetic_store.activations(2, "train")
     mine = got.feature == 2
     assert (tokens.starts[got.row[mine]] + got.position[mine]).tolist() == flat.tolist() and np.allclose(got.value[mine], values)
+
+
+def test_features_of_a_text_are_those_that_fire_there_and_rarely_elsewhere(bench: Workbench, desk: Desk) -> None:
+    text = TEXTS[1]
+    result = Toolbox(desk, "run").call("find_features", {"text": text, "n": 30})
+    ids = bench.subject.tokenize(text).ids.tolist()
+    contexts = desk.train.tokens.n_contexts
+    told = {}
+    for number in range(desk.train.width):
+        key, stats = str(desk.train.key(number)), desk.stats(number)
+        values = alone(bench, key, ids)
+        if values.max() > stats.threshold and stats.max > 0:
+            rarity = -np.log2(max(stats.firing_contexts, 1) / (contexts + 1))
+            told[key] = (values.max() / stats.max * rarity, int(values.argmax()), stats.firing_contexts)
+    assert result.data["firing"] == len(told) > 0 and f"{len(told)} features fire" in result.text
+    best = sorted(told, key=lambda key: -told[key][0])[:30]
+    assert [row["feature"] for row in result.data["features"]][:3] == best[:3]
+    for row in result.data["features"]:
+        assert row["telling"] == pytest.approx(told[row["feature"]][0], rel=1e-3)
+        assert (row["position"], row["contexts"]) == (told[row["feature"]][1], max(told[row["feature"]][2], 1))
+        assert row["token"] == result.data["tokens"][row["position"]] and row["label"] is None
+    assert result.forwarded == len(ids) * len(desk.dictionaries) and result.read == 0

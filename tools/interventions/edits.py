@@ -154,9 +154,15 @@ def steer(
 
 
 def random_direction(edit: FeatureEdit, seed: int) -> FeatureEdit:
-    """The control: a random direction, the same on every token, with the norm that `edit` would write there."""
-    if edit.how != "add":
-        raise UserError("A random direction of equal norm stands beside a steer, not beside an ablation or a clamp.")
+    """The control: a random direction, the same on every token, with the norm that `edit` would write there.
+
+    Beside an ablation it takes as much away from each token as the ablation does, in a direction that means nothing.
+
+    Raises:
+        UserError: the edit drops the error term, so that what it writes is not a change of the feature alone.
+    """
+    if not edit.keep_error:
+        raise UserError("A random direction of equal norm stands beside an edit that keeps the error term: keep it.")
     return replace(edit, random=seed, said=f"random direction (seed {seed}) of the norm of: {edit.said}")
 
 

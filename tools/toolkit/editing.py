@@ -94,7 +94,7 @@ def edit_and_compare(
     number_of, desk = study.id(feature), study.desk
     with desk.lock:
         prompt = prompt_of(study, text, context)
-        made = [_edit(edit, prompt) for edit in edits]
+        made = [edit_of(edit, prompt) for edit in edits]
         variants = [made] if together else [[edit] for edit in made]
         gauge = desk.gauge(number_of)
         before = gauge.tokens
@@ -134,7 +134,7 @@ def prompt_of(study: Study, text: str | None, context: int | None) -> Prompt:
     return prompt
 
 
-def _edit(argument: EditArgument, prompt: Prompt) -> Edit:
+def edit_of(argument: EditArgument, prompt: Prompt) -> Edit:
     """The edit that an argument describes. Raises ToolError where fields are missing, too many or find nothing."""
     given: dict[str, Any] = {name: value for name, value in argument.model_dump().items() if value is not None}
     kind, takes = given.pop("kind"), FIELDS[argument.kind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -33,15 +34,19 @@ def ablate(
     to: Literal["zero", "mean"] = "zero",
     watch: Watch | None = None,
     at: Literal["all", "last"] = "all",
+    controls: Annotated[int, Field(ge=0, le=16)] = 0,
     feature: Address | None = None,
 ) -> ToolResult:
     """Take the feature away while the model reads, and see what becomes of its predictions of the next token.
+
+    With controls, as much is taken away in random directions instead: what the feature does and they do not is the feature's.
 
     Args:
         texts: Texts to measure on; by default the stored train contexts in which the feature is strongest.
         to: What the feature is set to: zero, or its mean over all train tokens.
         watch: Tokens whose probability to report, each a single token; mind leading spaces.
         at: Whether predictions are read after all tokens, or only after the last one of each text.
+        controls: How many random directions to take away instead, each with the norm of what the feature writes on each token.
         feature: The feature as DICT/INDEX; by default the one under study.
 
     Example:
@@ -56,16 +61,22 @@ def ablate(
         rows = [list(p.ids) for p in prompts_of(desk, texts)] if texts else [list(e.context.ids) for e in stored]
         level = baseline(desk.train, [number_of], to, desk.name)
         edit = interventions.ablate(machine.dictionary(key.dictionary), [key.index], level, ALL)
-        found = measure(machine.subject, [edit], rows, chosen=watch or (), at=at, bos=machine.prepend_bos, top=TOP)
+        settings: dict[str, Any] = {"chosen": watch or (), "at": at, "bos": machine.prepend_bos, "top": TOP}
+        found = measure(machine.subject, [edit], rows, **settings)
+        seeds = [seed_of(study.seed, number_of, "ablate", n) % 2**31 for n in range(controls)]
+        random = [measure(machine.subject, [random_direction(edit, seed)], rows, **settings) for seed in seeds]
     head = f"{key} set to {to}: {_summary(found)}"
     worst = sorted(found.per_token, key=lambda e: -e.kl)[:4]
     items = [*_shifts(found)]
     if worst and worst[0].kl > 0:
         moved = ", ".join(f"{short(e.kl)} after {token(e.token)} (text {e.text}, token {e.position})" for e in worst)
         items.append(f"Changed most: KL {moved}.")
+    if random:
+        items.append(_controlled(random))
     text, _ = fitting(head, items, "lines")
-    data = {"feature": str(key), "to": to, **_data(found)}
-    return ToolResult(text, data, forwarded=2 * sum(map(len, rows)), read=len(stored))
+    beside = [{"kl": number(one.kl), "watched": _data(one)["watched"]} for one in random]
+    data = {"feature": str(key), "to": to, **_data(found), **({"controls": beside} if controls else {})}
+    return ToolResult(text, data, forwarded=2 * (1 + controls) * sum(map(len, rows)), read=len(stored))
 
 
 def steer(
@@ -202,6 +213,15 @@ def _summary(found: Effects) -> str:
     change = "" if found.loss_change is None else f"; loss {short(found.loss_before or 0)} → {short(found.loss_after or 0)} nats"
     over = f"{found.tokens} tokens of {found.texts} texts"
     return f"mean KL {short(found.kl)} nats over {over}, largest {short(found.kl_max)}{change}."
+
+
+def _controlled(random: Sequence[Effects]) -> str:
+    """What random directions did in the feature's place: the range of the effects."""
+    said = f"{len(random)} random directions of the same norm: KL {short(min(r.kl for r in random))}–{short(max(r.kl for r in random))}"
+    for at, watched in enumerate(random[0].chosen):
+        after = [one.chosen[at].after for one in random]
+        said += f"; {token(watched.token)} p {short(watched.before)} → {short(min(after))}–{short(max(after))}"
+    return said + "."
 
 
 def _shifts(found: Effects) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from pydantic import Field
 
 from dragoman.store.errors import ToolError
@@ -15,7 +15,8 @@ from dragoman.tools.prompt import Prompt
 
 from .declaring import ToolResult
 from .desk import Desk
-from .showing import SCALE, fitting, level, number, numbers, short, strip, token
+from .library import visible_labels
+from .showing import SCALE, fitting, level, number, numbers, quoted, short, strip, token
 from .study import Address, Study, Text
 
 MOST_TOKENS = 4_096
@@ -108,6 +109,52 @@ def contrast(study: Study, a: Texts, b: Texts, n: Annotated[int, Field(ge=1, le=
     return ToolResult(text, data, forwarded=sum(map(len, prompts)) * len(desk.dictionaries))
 
 
+def find_features(study: Study, text: Text, n: Annotated[int, Field(ge=1, le=30)] = 10) -> ToolResult:
+    """Which features of the store fire on a text, the most telling first: those that fire strongly here and rarely elsewhere.
+
+    Ranked by the peak, as a share of the feature's train maximum, times the surprise that it fires at all: the bits of the share
+    of train contexts in which it fires. The label's name stands beside it where there is one that may be seen.
+
+    Args:
+        text: The text. It is tokenized exactly as it stands.
+        n: At most so many features.
+
+    Example:
+        {"text": "The nurse gave Mary a cup of tea.", "n": 8}
+    """
+    desk = study.desk
+    with desk.lock:
+        prompt = prompts_of(desk, [text])[0]
+        peaks, places = peaks_on(desk, prompt)
+    scales = desk.train.scales
+    firing = np.flatnonzero((peaks > scales.threshold) & (scales.maximum > 0))
+    contexts = desk.train.tokens.n_contexts
+    share = peaks[firing] / scales.maximum[firing]
+    held = np.maximum(desk.train.firing_contexts[firing], 1)
+    telling = share * -np.log2(held / (contexts + 1))
+    order = np.lexsort((firing, -telling))[:n]
+    names = {label.feature: label.name for label in visible_labels(study)}
+    rows = [
+        {
+            "feature": study.key(int(firing[at])),
+            "peak": number(float(peaks[firing[at]])),
+            "share": number(float(share[at])),
+            "token": prompt.strings[int(places[firing[at]])],
+            "position": int(places[firing[at]]),
+            "contexts": int(held[at]),
+            "telling": number(float(telling[at])),
+            "label": names.get(int(firing[at])),
+        }
+        for at in order
+    ]
+    head = f"{len(firing)} features fire on the text ({len(prompt)} tokens)" + (
+        f"; the {len(rows)} most telling:" if rows else "."
+    )
+    said, count = fitting(head, [_found(desk, row, contexts) for row in rows], "features")
+    data = {"tokens": list(prompt.strings), "firing": len(firing), "contexts": contexts, "features": rows[:count]}
+    return ToolResult(said, data, forwarded=len(prompt) * len(desk.dictionaries))
+
+
 def prompts_of(desk: Desk, texts: Sequence[str]) -> list[Prompt]:
     """The texts' tokens. Raises ToolError for an empty text, and where they are too many."""
     prompts = [desk.prompt(text) for text in texts]
@@ -128,6 +175,27 @@ def peaks_of(desk: Desk, prompts: Sequence[Prompt]) -> Float32[np.ndarray, "text
         got = desk.source(info.name).activations([prompts[n].ids[a : a + desk.window] for n, a in pieces])
         np.maximum.at(peaks, (owner[got.row], got.feature + info.offset), got.value)
     return peaks
+
+
+def peaks_on(desk: Desk, prompt: Prompt) -> tuple[Float32[np.ndarray, " width"], Int64[np.ndarray, " width"]]:
+    """The largest activation of every feature on a text, and the token on which it has it."""
+    peaks, places = np.zeros(desk.train.width, np.float32), np.zeros(desk.train.width, np.int64)
+    begins = range(0, len(prompt), desk.window)
+    for info in desk.dictionaries:
+        got = desk.source(info.name).activations([prompt.ids[a : a + desk.window] for a in begins])
+        feature = got.feature + info.offset
+        at = np.asarray(begins, np.int64)[got.row] + got.position
+        order = np.lexsort((at, -got.value))
+        found, first = np.unique(feature[order], return_index=True)
+        peaks[found], places[found] = got.value[order][first], at[order][first]
+    return peaks, places
+
+
+def _found(desk: Desk, row: Mapping[str, Any], contexts: int) -> str:
+    label = f" <text>{quoted(row['label'])}</text>" if row["label"] else ""
+    top = " ".join(token(text) for text, _ in desk.train.top_tokens(desk.train.id(row["feature"]))[:4])
+    here = f"peak {short(row['peak'])} ({row['share']:.0%} of its maximum) at token {row['position']} {token(row['token'])}"
+    return f"{row['feature']}{label}: {here}; fires in {row['contexts']:,} of {contexts:,} train contexts, strongest on {top}"
 
 
 def _read(n: int, prompt: Prompt, values: list[float], threshold: float, maximum: float) -> str:
