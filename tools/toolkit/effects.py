@@ -217,7 +217,8 @@ def _summary(found: Effects) -> str:
 
 def _controlled(random: Sequence[Effects]) -> str:
     """What random directions did in the feature's place: the range of the effects."""
-    said = f"{len(random)} random directions of the same norm: KL {short(min(r.kl for r in random))}–{short(max(r.kl for r in random))}"
+    kl = [one.kl for one in random]
+    said = f"{len(random)} random directions of the same norm: KL {short(min(kl))}–{short(max(kl))}"
     for at, watched in enumerate(random[0].chosen):
         after = [one.chosen[at].after for one in random]
         said += f"; {token(watched.token)} p {short(watched.before)} → {short(min(after))}–{short(max(after))}"
