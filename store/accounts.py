@@ -91,6 +91,13 @@ def run_rows(ledger: Path) -> list[RunRow]:
         return [RunRow(*row) for row in connection.execute(query).fetchall()]
 
 
+def labeled_features(ledger: Path) -> int:
+    """How many features have a label."""
+    with _open(ledger) as connection:
+        (count,) = connection.execute("SELECT count(DISTINCT feature) FROM label").fetchone()
+    return int(count)
+
+
 def step_rows(ledger: Path, run: str) -> list[StepRow]:
     """Model calls of a run by step and model, in their order."""
     sums = ", ".join(f"coalesce(sum({name}), 0)" for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "tokens"))

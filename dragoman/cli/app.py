@@ -38,6 +38,7 @@ from . import (
     runs,
     score,
     search_inputs,
+    serve,
     show,
     sql,
     steer,
@@ -85,6 +86,7 @@ app.add_typer(organism.app, name="organism")
 app.command("export")(export.export)
 app.command("import")(import_.import_)
 app.command("mcp")(mcp.mcp)
+app.command("serve")(serve.serve)
 app.command("sql")(sql.sql)
 
 

@@ -46,13 +46,14 @@ def mcp(
     import os
     import sys
 
+    from dragoman.guarding import checked_token
     from dragoman.logs import logging_to
     from dragoman.store.errors import UserError
 
     from .errors import say
 
     try:
-        from dragoman.mcp.guarding import TOKEN, checked_token
+        from dragoman.mcp.guarding import TOKEN
         from dragoman.mcp.serving import LIBRARIES, over_http, over_stdio
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in SDK:
@@ -62,7 +63,7 @@ def mcp(
 
     token = os.environ.get(TOKEN)
     if http:
-        checked_token(host, token)
+        checked_token(host, token, TOKEN)
     try:
         with logging_to(store, "mcp", LIBRARIES), Library.open(store, model, dictionary or (), device, seed) as library:
             if http:

@@ -13,10 +13,10 @@ from contextlib import suppress
 import uvicorn
 from mcp.server.stdio import stdio_server
 
-from dragoman.store.errors import UserError
+from dragoman.guarding import bracketed, checked_token, listening
 
 from .calling import Caller
-from .guarding import Guard, checked_token, security
+from .guarding import TOKEN, Guard, security
 from .library import Library
 from .server import make_server
 
@@ -49,10 +49,9 @@ def over_http(
 
     Raises UserError where the address is not this machine's or is in use, or a token is missing or no good.
     """
-    token = checked_token(host, token)
-    with _listening(host, port) as listener:
-        shown = f"[{host}]" if ":" in host else host
-        say(f"http://{shown}:{listener.getsockname()[1]}{PATH}")
+    token = checked_token(host, token, TOKEN)
+    with listening(host, port) as listener:
+        say(f"http://{bracketed(host)}:{listener.getsockname()[1]}{PATH}")
         asyncio.run(_http(library, listener, host, names, token))
 
 
@@ -80,13 +79,3 @@ async def _http(library: Library, listener: socket.socket, host: str, names: Seq
         await uvicorn.Server(config).serve(sockets=[listener])
     finally:
         caller.close()
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family)
-    except (OSError, UnicodeError) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        reason = os.strerror(number) if number is not None and number > 0 else str(error)
-        raise UserError(f"Cannot listen on {host} port {port} ({reason}): choose others with --host and --port.") from error

@@ -12,9 +12,10 @@ from typing import Any, get_args
 
 import pytest
 
+from dragoman.guarding import is_loopback
 from dragoman.mcp.calling import Abandoned, Caller
 from dragoman.mcp.completing import completions
-from dragoman.mcp.guarding import is_loopback, security
+from dragoman.mcp.guarding import security
 from dragoman.mcp.library import Library
 from dragoman.mcp.prompting import INVESTIGATIONS, filled
 from dragoman.mcp.resources import listing, page

@@ -1,0 +1,1 @@
+"""Pages of a store: `dragoman serve STORE`. Needs the extra `web`."""

@@ -1,0 +1,99 @@
+"""What all pages of one store share: the open store, its model, threads to work in, and the templates."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from dragoman.store.features import Store
+from dragoman.store.manifest import LEDGER
+from dragoman.store.trails import Trails
+from dragoman.tools.toolbox import Desk
+from dragoman.tools.workbench import Workbench
+
+from .pages import Pages
+
+READERS = 3
+"""Reads of the store side by side."""
+Result = TypeVar("Result")
+
+
+class Site:
+    """One store with everything that pages need. Use `close` at the end."""
+
+    def __init__(
+        self, path: Path, subject: str | None = None, dictionaries: Sequence[str] = (), device: str | None = None
+    ) -> None:
+        """
+        Args:
+            path: the store.
+            subject: where its model is now, if it has moved; the model is loaded when a page first needs it.
+            dictionaries: NAME=SPEC of those that have moved.
+            device: to run the model on.
+
+        Raises UserError as `Store.open` does.
+        """
+        self.path = path
+        self.bench = Workbench.open(path, subject, dictionaries, device)
+        """The store with its model. What runs the model belongs into `work`."""
+        self.store: Store = self.bench.store
+        """The store; people see all of it, not only what agents see."""
+        self.pages = Pages()
+        """The templates."""
+        self._reading = ThreadPoolExecutor(READERS, "web-store")
+        self._working = ThreadPoolExecutor(1, "web-model")
+        self._lock = threading.Lock()
+
+    async def read(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """Run something that reads the store in a thread; several go side by side."""
+        return await asyncio.get_running_loop().run_in_executor(self._reading, partial(work, *arguments))
+
+    async def work(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """Run something that needs the model in a thread, one after the other, with the model's lock held."""
+
+        def locked() -> Result:
+            with self.bench.lock:
+                return work(*arguments)
+
+        return await asyncio.get_running_loop().run_in_executor(self._working, locked)
+
+    @property
+    def desk(self) -> Desk:
+        """What toolboxes are made of; ask for it inside `work`, because making it reads the train rows."""
+        with self._lock:
+            return self._desk
+
+    @property
+    def trails(self) -> Trails:
+        """What agents did."""
+        with self._lock:
+            return self._trails
+
+    def close(self) -> None:
+        """Wait for what runs, and close the files."""
+        for pool in (self._working, self._reading):
+            pool.shutdown(wait=True, cancel_futures=True)
+        if "_trails" in self.__dict__:
+            self._trails.close()
+        self.store.close()
+
+    @cached_property
+    def _desk(self) -> Desk:
+        return Desk.of(self.bench)
+
+    @cached_property
+    def _trails(self) -> Trails:
+        return Trails(self.path / LEDGER)
+
+
+def site_of(request: Request) -> Site:
+    """The site that a request is for."""
+    site: Site = request.app.state.site
+    return site

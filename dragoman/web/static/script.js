@@ -1,0 +1,2 @@
+// What pages do beyond links and forms. Every page also works without this file.
+"use strict";
