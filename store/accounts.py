@@ -80,6 +80,78 @@ class ToolRow(NamedTuple):
     """Contexts read."""
 
 
+class OutcomeRow(NamedTuple):
+    """What came of one feature in a run."""
+
+    feature: int
+    """Global id of the feature."""
+    label: str | None
+    """Id of its label; None where it has none."""
+    name: str | None
+    """Name of the label."""
+    confidence: float | None
+    """The score that its maker expects of it."""
+    reason: str | None
+    """Why there is no label."""
+    trail: bool
+    """Whether an agent left a trail on it."""
+
+
+class DebateRow(NamedTuple):
+    """A debate about a feature."""
+
+    run: str
+    """The run it was held in."""
+    feature: int
+    """Global id of the feature."""
+    over: bool
+    """Whether it has a verdict."""
+    content: str
+    """The verdict's step, or else its latest one, as JSON."""
+
+
+def outcome_rows(ledger: Path, run: str, start: int, most: int, first: int = 0, last: int = 2**62) -> list[OutcomeRow]:
+    """What came of the features of a run, ascending: at most so many, from number `start` on, of those from `first` to `last`."""
+    with _open(ledger) as connection:
+        query = (
+            "SELECT feature, max(label), max(name), max(confidence), max(reason), "
+            "EXISTS (SELECT 1 FROM step s WHERE s.run = ?1 AND s.feature = o.feature) FROM ("
+            "SELECT feature, id AS label, name, confidence, NULL AS reason FROM label WHERE run = ?1 UNION ALL "
+            "SELECT feature, NULL, NULL, NULL, reason FROM failure WHERE run = ?1) o WHERE feature BETWEEN ?4 AND ?5 "
+            "GROUP BY feature ORDER BY feature LIMIT ?2 OFFSET ?3"
+        )
+        return [OutcomeRow._make((*row[:5], bool(row[5]))) for row in connection.execute(query, (run, most, start, first, last))]
+
+
+def outcomes(ledger: Path, run: str) -> int:
+    """How many features of a run have a label, a score, or a reason why not."""
+    with _open(ledger) as connection:
+        query = " UNION ".join(f"SELECT feature FROM {table} WHERE run = ?1" for table in ("label", "score", "failure"))
+        (count,) = connection.execute(f"SELECT count(*) FROM ({query})", (run,)).fetchone()
+    return int(count)
+
+
+def figures_so_far(ledger: Path, run: str) -> dict[str, list[float]]:
+    """Scores of the labels in a scoring run that may be going on, by what was measured."""
+    found: dict[str, list[float]] = {}
+    with _open(ledger) as connection:
+        query = "SELECT scorer, value FROM score WHERE run = ? AND contestant = 'label' AND value IS NOT NULL"
+        for scorer, value in connection.execute(query, (run,)):
+            found.setdefault(scorer, []).append(value)
+    return found
+
+
+def debate_rows(ledger: Path) -> list[DebateRow]:
+    """All debates, the latest first."""
+    with _open(ledger) as connection:
+        query = (
+            "SELECT run, feature, json_extract(content, '$.debate') = 'verdict', content FROM step WHERE rowid IN "
+            "(SELECT max(rowid) FROM step WHERE node = 'debate' AND json_extract(content, '$.debate') <> 'none' "
+            "GROUP BY run, feature) ORDER BY rowid DESC"
+        )
+        return [DebateRow(run, feature, bool(over), text) for run, feature, over, text in connection.execute(query)]
+
+
 def run_rows(ledger: Path) -> list[RunRow]:
     """All runs, the oldest first."""
     counts = ", ".join(f"(SELECT count(*) FROM {table} WHERE run = r.id)" for table in ("label", "score", "failure"))

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from starlette.routing import BaseRoute
 
-from . import home
+from . import comparing, debates, home, runs
 
-MODULES = (home,)
+MODULES = (home, runs, debates, comparing)
 """In the order of the menu."""
 
 
