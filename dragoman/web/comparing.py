@@ -16,6 +16,7 @@ from dragoman.store.accounts import OutcomeRow, outcome_rows
 from dragoman.store.errors import UserError
 from dragoman.store.records import Label, Run
 
+from . import pair
 from .forms import number
 from .pages import Missing
 from .runs import known_run
@@ -29,6 +30,8 @@ RUNS = 100
 
 async def start(request: Request) -> Response:
     """What can be put side by side."""
+    if "features" in request.query_params:
+        return await pair.page(request)
     site = site_of(request)
     feature = request.query_params.get("feature", "").strip()
     return site.pages.page(request, "compare.html.j2", **await site.read(_choices, site, feature))

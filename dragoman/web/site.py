@@ -12,9 +12,12 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
+from dragoman.evals.report.build import TABLE
+from dragoman.store.catalogue import Catalogue
 from dragoman.store.features import Store
 from dragoman.store.manifest import LEDGER
 from dragoman.store.trails import Trails
+from dragoman.store.verdicts import Verdicts
 from dragoman.tools.toolbox import Desk
 from dragoman.tools.workbench import Workbench
 
@@ -76,17 +79,39 @@ class Site:
         with self._lock:
             return self._trails
 
+    @property
+    def verdicts(self) -> Verdicts:
+        """What people said."""
+        with self._lock:
+            return self._verdicts
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The table of all features."""
+        with self._lock:
+            return self._catalogue
+
     def close(self) -> None:
         """Wait for what runs, and close the files."""
         for pool in (self._working, self._reading):
             pool.shutdown(wait=True, cancel_futures=True)
         if "_trails" in self.__dict__:
             self._trails.close()
+        if "_verdicts" in self.__dict__:
+            self._verdicts.close()
         self.store.close()
 
     @cached_property
     def _desk(self) -> Desk:
         return Desk.of(self.bench)
+
+    @cached_property
+    def _verdicts(self) -> Verdicts:
+        return Verdicts(self.path / LEDGER)
+
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        return self.store.catalogue(self._verdicts, tuple(TABLE))
 
     @cached_property
     def _trails(self) -> Trails:

@@ -86,7 +86,7 @@ def write_report(material: Material, path: Path, workers: int = 2, progress: boo
         live = [f for f in material.features if table[f]["liveness"] == "live"]
         rest = [f for f in material.features if table[f]["liveness"] == "rare"]
         order = sorted((live + rest)[:SECTIONS])
-        text = _environment().get_template("report.html.j2").render(**_head(store, material, table, order))
+        text = environment().get_template("report.html.j2").render(**_head(store, material, table, order))
     sections: dict[int, Section] = {}
     setup = partial(_renderer, replace(material, answers=()), tuple(order))
     with Progress("report", len(order), enabled=progress) as bar:
@@ -117,7 +117,7 @@ def stats(store: Store) -> dict[int, dict[str, Any]]:
 
 def _renderer(material: Material, order: Sequence[int]) -> Callable[[int], Section]:
     """Runs in a worker: a function from feature to section."""
-    store, environment = Store.open(material.store), _environment()
+    store, templates = Store.open(material.store), environment()
     page = Page({feature: label.name for feature, label in material.labels.items()}, order, frozenset(material.trails))
     judge = judge_named("pattern", store) if material.labels else None  # underlines what a label's rule predicts
     labels, scores = material.labels, material.scores
@@ -130,7 +130,7 @@ def _renderer(material: Material, order: Sequence[int]) -> Callable[[int], Secti
         if trails is not None and feature in shown:
             trail = read_trail(trails, store.ledger, runs[material.labeling], feature)
         found, reason = labels.get(feature), material.reasons.get(feature)
-        return section(environment, store, feature, found, scores.get(feature, ()), judge, page, trail, reason)
+        return section(templates, store, feature, found, scores.get(feature, ()), judge, page, trail, reason)
 
     return render
 
@@ -141,7 +141,8 @@ def shown_trails(material: Material, order: Sequence[int]) -> list[int]:
     return [feature for feature in order if feature in with_trail][:TRAILS]
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The report's templates; whatever they print is escaped."""
     loader = PackageLoader("dragoman.evals.report", ".")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["shown"] = lambda text: Markup(visible(str(text)))

@@ -11,6 +11,10 @@ REACH = 20
 """Tokens shown on either side of the strongest one."""
 CHARACTERS = 70
 """Where tokens are short, as many more are shown as make about so many characters on either side."""
+LONG = 200
+"""Characters of one token that are shown."""
+SHADES = 20
+"""Strengths of the colour; the style sheet has a class for each, because some pages allow no inline styles."""
 FAINT = 0.05
 """Activations below this share of the train maximum stay plain text, so that dense features can be read."""
 
@@ -42,11 +46,11 @@ def highlight(
     for at in range(start, end):
         value, guess = values[at], predicted[at] if predicted is not None else 0.0
         if value <= FAINT * largest and guess <= 0:
-            plain.append(strings[at])
+            plain.append(_cut(strings[at]))
             continue
         parts.append(visible("".join(plain)))
         plain = []
-        parts.append(_token(strings[at], value, largest, threshold, guess if predicted is not None else None))
+        parts.append(_token(_cut(strings[at]), value, largest, threshold, guess if predicted is not None else None))
     parts.append(visible("".join(plain)))
     parts.append("<q> …</q>" if end < len(strings) else "")
     return Markup("".join(parts))
@@ -69,5 +73,9 @@ def _token(text: str, value: float, largest: float, threshold: float, guess: flo
     if guess is not None:
         says += f"; predicted {guess:.0%}"
     kind = ("f" if value > threshold else "w" if value > 0 else "") + ("p" if guess else "")
-    style = f" style=--a:{share:.2f}" if value > 0 else ""
-    return f'<b class={kind}{style} title="{says}">{visible(text)}</b>'
+    shade = f" s{max(1, round(SHADES * share))}" if value > 0 else ""
+    return f'<b class="{kind}{shade}" title="{says}">{visible(text)}</b>'
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONG else text[:LONG] + "…"

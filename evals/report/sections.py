@@ -142,7 +142,7 @@ def section(
         stats=stats,
         label=label,
         why=f"it is {stats.liveness}" if stats.liveness != "live" else reason or "none was recorded",
-        notes=[] if label is None else _notes(label),
+        notes=[] if label is None else label_notes(label),
         strata=[] if stats.max <= 0 else _strata(store, known, label, judge),
         scores=score_rows(scores),
         remarks=sorted({flag for score in scores if score.contestant == "label" for flag in score.flags}),
@@ -223,7 +223,7 @@ def _strata(store: Store, feature: Feature, label: Label | None, judge: Judge | 
     return shown
 
 
-def _notes(label: Label) -> list[tuple[str, str]]:
+def label_notes(label: Label) -> list[tuple[str, str]]:
     """The scalars among a label's notes, figures rounded."""
     flat: list[tuple[str, str]] = []
     known = json.loads(label.notes)

@@ -52,7 +52,7 @@ def test_a_trail_is_on_the_page_and_nothing_in_it_is_markup(tmp_path: Path) -> N
         "2 labels:<br>",
     ):
         assert said in trail, said
-    assert len(re.findall(r"<b class=f", trail)) >= 4, "texts and examples are highlighted"
+    assert len(re.findall(r'<b class="f', trail)) >= 4, "texts and examples are highlighted"
 
 
 def test_a_feature_without_a_label_says_why(tmp_path: Path) -> None:
