@@ -1,67 +1,240 @@
-"""The investigator: a chat agent that answers questions about a model with experiments that were run."""
+"""The investigator: a chat agent that answers questions about a model with experiments that were run.
+
+A thread is a LangGraph thread (investigation/conversation.py): it is checkpointed after every step in `threads.sqlite`, its words
+and tool calls are in the ledger, and it goes on where a killed process left it. One process at a time works on a thread.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command
 
 from dragoman.evals.gateway.budget import Budget
-from dragoman.evals.gateway.calls import Message, Unanswered
+from dragoman.evals.gateway.calls import Unanswered
 from dragoman.evals.gateway.gateway import Gateway
+from dragoman.evals.gateway.models import Model, model_named
 from dragoman.evals.gateway.prices import price_from
+from dragoman.store.chats import Chats
 from dragoman.store.errors import UserError
+from dragoman.store.hashing import row_id
+from dragoman.store.locking import is_locked, write_lock
+from dragoman.tools.toolbox import Desk, Toolbox
 from dragoman.tools.workbench import Workbench
 
-from .investigation.events import Answer, Event, Said, Statement, Stopped
+from .chat import GatewayChat
+from .investigation.conversation import MOST_ROUNDS, Conversation
+from .investigation.costs import ASK_OVER
+from .investigation.events import Event, Stopped
+from .investigation.prompting import instructions
 from .investigation.protocol import Converser, ThreadInfo, Turn
-from .models import chat_named
+from .investigation.records import question_from, turns
+from .models import is_induction
+from .threads import Checkpoints, threads
 
+LOCKS = "locks"
+"""Folder inside the store; one lock for each thread that is at work."""
 WORDS = 2000
 """Tokens of a reply at most."""
+PATIENCE = 60.0
+"""Seconds that a server may stay away before the user is told."""
+TITLE = 80
+"""Characters of a thread's title."""
+LONGEST_NAME = 200
+"""Characters of a thread's name."""
+DEEPEST = 40 * MOST_ROUNDS
+"""Steps of the graph for one question."""
+AT_WORK = "Somebody else is talking in this thread, in another tab or process: wait until it has answered, then say it again."
+log = logging.getLogger(__name__)
 
 
 class Investigator:
     """A language model with the tools, for one store; see `Converser`. Use `opened`."""
 
-    def __init__(self, bench: Workbench, model: str, budget: Budget, price: str | None, seed: int) -> None:
+    def __init__(
+        self,
+        bench: Workbench,
+        model: Model,
+        chats: Chats,
+        saver: Checkpoints,
+        *,
+        budget: Budget,
+        seed: int,
+        ask_over: int | None,
+        patience: float,
+    ) -> None:
         """See `opened`."""
-        self._bench, self._model, self._budget, self._price, self._seed = bench, model, budget, price, seed
-        self._said: dict[str, list[Turn]] = {}
+        self._bench, self._model, self._chats, self._saver = bench, model, chats, saver
+        self._budget, self._seed, self._ask_over = budget, seed, ask_over
+        self._patience = patience
+        self._desk = Desk.of(bench)
+        self._locks = bench.store.path / LOCKS
+        self._checked = False
 
-    async def ask(self, thread: str, text: str) -> AsyncIterator[Event]:
+    def ask(self, thread: str, text: str) -> AsyncIterator[Event]:
         """See `Converser`."""
-        turns = self._said.setdefault(thread, [])
-        turns.append(Turn("user", text))
-        price = price_from(self._price) if self._price else None
-        try:
-            async with Gateway(self._bench.store.ledger, f"chat {thread}", self._seed, self._budget) as gateway:
-                chat = chat_named(self._model, gateway, max_tokens=WORDS, price=price).at(-1, f"chat/{len(turns)}")
-                reply = await chat.ask([Message(turn.role, turn.text) for turn in turns])
-        except (Unanswered, UserError) as error:
-            yield Stopped(str(error))
-            return
-        answer = Answer((Statement(reply.texts[0]),))
-        turns.append(Turn("assistant", reply.texts[0], (answer,)))
-        yield Said(reply.texts[0])
-        yield answer
+        return self._alone(thread, text, None)
 
-    async def resume(self, thread: str, reply: str | None = None) -> AsyncIterator[Event]:
+    def resume(self, thread: str, reply: str | None = None) -> AsyncIterator[Event]:
         """See `Converser`."""
-        yield Stopped("There is nothing to go on with in this thread: ask something.")
+        return self._alone(thread, None, reply)
 
     def history(self, thread: str) -> Sequence[Turn]:
         """See `Converser`."""
-        return tuple(self._said.get(thread, ()))
+        id = self._chats.find(thread)
+        if id is None:
+            return ()
+        return turns(self._chats.entries(id), {step.number: step for step in self._chats.steps(id)})
 
     def threads(self) -> Sequence[ThreadInfo]:
         """See `Converser`."""
-        return [ThreadInfo(name, turns[0].text[:80], len(turns[::2]), "") for name, turns in self._said.items()]
+        found = []
+        for row in self._chats.threads():
+            waiting = "" if row.last in ("answer", "") or self._is_at_work(row.name) else "stopped"
+            title = " ".join(row.first.split())
+            found.append(
+                ThreadInfo(
+                    row.name,
+                    title if len(title) <= TITLE else title[: TITLE - 1] + "…",
+                    row.turns,
+                    row.updated,
+                    "question" if waiting and row.last == "question" else cast(Any, waiting),
+                )
+            )
+        return found
 
     def delete(self, thread: str) -> None:
         """See `Converser`."""
-        if self._said.pop(thread, None) is None:
-            raise UserError(f"There is no thread {thread[:80]!r}.")
+        id = self._chats.find(thread)
+        if id is None:
+            raise UserError(f"There is no thread {thread[:TITLE]!r}.")
+        try:
+            with self._at_work(thread):
+                self._saver.delete_thread(_checkpoint(id))
+                self._chats.delete(id)
+        except _Busy:
+            said = f"The thread {thread[:TITLE]!r} is at work in another tab or process: wait until it has ended."
+            raise UserError(said) from None
+        (self._locks / _lock(thread)).unlink(missing_ok=True)
+
+    async def _alone(self, thread: str, asked: str | None, reply: str | None) -> AsyncIterator[Event]:
+        """Work on a thread, unless somebody else does."""
+        refused = _unfit(thread, asked)
+        if refused:
+            yield Stopped(refused)
+            return
+        try:
+            with self._at_work(thread):
+                id = self._chats.find(thread) if asked is None else self._chats.begin(thread)
+                if id is None:
+                    yield Stopped(f"There is no thread {thread[:TITLE]!r}: ask something to begin it.")
+                    return
+                async with aclosing(self._work(id, asked, reply)) as events:
+                    async for event in events:
+                        yield event
+        except _Busy:
+            yield Stopped(AT_WORK)
+
+    async def _work(self, id: str, asked: str | None, reply: str | None) -> AsyncGenerator[Event]:
+        """Go on with a thread until it has answered, asks, or cannot go on; why it cannot is written down."""
+        try:
+            async with self._conversation(id) as conversation:
+                graph = conversation.graph().compile(checkpointer=self._saver)
+                config: RunnableConfig = {"configurable": {"thread_id": _checkpoint(id)}, "recursion_limit": DEEPEST}
+                known = await graph.aget_state(config)
+                broken = [task.id for task in known.tasks if task.error]
+                if broken:
+                    self._saver.undo(_checkpoint(id), broken)
+                    known = await graph.aget_state(config)
+                waiting = [question_from(one.value) for task in known.tasks for one in task.interrupts]
+                given: Any = None
+                if waiting and (said := reply if asked is None else asked) is not None:
+                    given = Command(resume=said)
+                elif waiting:
+                    yield waiting[0]
+                    return
+                elif asked is not None:
+                    given = {"asked": asked}
+                elif reply is not None or not known.tasks:
+                    yield Stopped("This thread waits for nothing: ask something.")
+                    return
+                stream = graph.astream(given, config, stream_mode="custom", durability="sync")
+                async with aclosing(cast(AsyncGenerator[Event], stream)) as events:
+                    async for event in events:
+                        yield event
+                known = await graph.aget_state(config)
+                for task in known.tasks:
+                    for one in task.interrupts:
+                        yield question_from(one.value)
+            self._saver.forget(_checkpoint(id))
+        except (Unanswered, UserError) as error:
+            yield self._stopped(id, _sentence(str(error)))
+        except Exception as error:
+            log.exception("a chat failed")
+            yield self._stopped(id, f"Something went wrong that should not have ({type(error).__name__}); the log says more.")
+
+    @asynccontextmanager
+    async def _conversation(self, id: str) -> AsyncIterator[Conversation]:
+        """A thread with its model and tools. Raises UserError where the model cannot be asked."""
+        if not self._checked:
+            await self._model.check()
+            self._checked = True
+        desk, ledger = self._desk, self._bench.store.ledger
+        trails: list[Any] = []
+
+        def note(content: dict[str, Any]) -> None:
+            from dragoman.store.trails import Trails
+
+            if not trails:
+                trails.append(Trails(ledger.path))
+            trails[0].add_note(id, -1, str(content["text"]))
+
+        toolbox = Toolbox(desk, id, None, seed=self._seed, note=note, other_runs=True)
+        subject = self._bench.store.subject
+        names = [spec.name for spec in toolbox.specs]
+        system = await asyncio.to_thread(instructions, desk, Path(subject.name).name, subject.layers, names)
+        try:
+            patience = self._patience
+            async with Gateway(ledger, id, self._seed, self._budget, patience=patience, backoff=patience / 120) as gateway:
+                chat = GatewayChat(gateway=gateway, model=self._model, max_tokens=WORDS)
+                yield Conversation(id, self._chats, chat, toolbox, system, self._ask_over, desk.train.id)
+        finally:
+            for one in trails:
+                one.close()
+
+    def _stopped(self, id: str, reason: str) -> Stopped:
+        """Put on record why a thread went no further."""
+        entries = self._chats.entries(id)
+        if entries:
+            self._chats.add(id, entries[-1].turn, "stopped", uuid4().hex, {"reason": reason})
+        return Stopped(reason)
+
+    @contextmanager
+    def _at_work(self, thread: str) -> Iterator[None]:
+        """Hold a thread. Raises _Busy where somebody else does."""
+        lock = write_lock(self._locks, _lock(thread), "talks in this thread")
+        try:
+            lock.__enter__()
+        except UserError:
+            raise _Busy from None
+        try:
+            yield
+        finally:
+            lock.__exit__(None, None, None)
+
+    def _is_at_work(self, thread: str) -> bool:
+        return is_locked(self._locks, _lock(thread))
+
+
+class _Busy(Exception):
+    """Somebody else works on the thread."""
 
 
 @asynccontextmanager
@@ -76,6 +249,8 @@ async def opened(
     dictionaries: Sequence[str] = (),
     device: str | None = None,
     bench: Workbench | None = None,
+    ask_over: int | None = ASK_OVER,
+    patience: float = PATIENCE,
 ) -> AsyncIterator[Converser]:
     """Somebody to talk to about a store, in this event loop.
 
@@ -87,12 +262,49 @@ async def opened(
         seed: of everything that tools draw at random.
         subject, dictionaries, device: where the store's own model and dictionaries are now, as `Workbench.open` takes them.
         bench: the store, open already; it stays the caller's to close, and what runs its model holds its lock.
+        ask_over: tokens through the store's model above which a tool call is asked about first; None never asks.
+        patience: seconds that the model's server may stay away before the conversation stops.
 
     Raises:
-        UserError: there is no such store or model.
+        UserError: there is no such store or model. That its server is away is said in the conversation.
     """
-    if bench is not None:
-        yield Investigator(bench, model, budget or Budget(), price, seed)
-        return
-    with Workbench.open(store, subject, dictionaries, device) as own:
-        yield Investigator(own, model, budget or Budget(), price, seed)
+    if is_induction(model):
+        raise UserError("induction cannot be talked to yet: name a language model.")
+    named = model_named(model, price=price_from(price) if price else None)
+    own = None if bench is not None else Workbench.open(store, subject, dictionaries, device)
+    used = bench or own
+    assert used is not None
+    try:
+        chats = Chats(used.store.ledger.path)
+        try:
+            async with threads(used.store.path) as saver:
+                yield Investigator(
+                    used, named, chats, saver, budget=budget or Budget(), seed=seed, ask_over=ask_over, patience=patience
+                )
+        finally:
+            chats.close()
+    finally:
+        if own is not None:
+            own.store.close()
+
+
+def _unfit(thread: str, asked: str | None) -> str:
+    """What is wrong with what was said."""
+    if not thread.strip() or len(thread) > LONGEST_NAME:
+        return f"A thread's name has 1 to {LONGEST_NAME} characters: choose another one."
+    return "Say something first." if asked is not None and not asked.strip() else ""
+
+
+def _checkpoint(id: str) -> str:
+    """A thread's name among the checkpoints, where features under work have others."""
+    return f"chat:{id}"
+
+
+def _lock(thread: str) -> str:
+    return f"chat-{row_id(thread)}.lock"
+
+
+def _sentence(reason: str) -> str:
+    """A reason as a sentence."""
+    said = reason[:1].upper() + reason[1:]
+    return said if said.endswith((".", "!", "?")) else said + "."

@@ -79,7 +79,7 @@ def arbitrate(case: Case, place: Place, so_far: str) -> Chat:
 
 def mend(wrong: Sequence[str]) -> str:
     """Rules that cannot be read are asked for again."""
-    return _render("mend", wrong=[fenced(one) for one in wrong])
+    return rendered("mend", wrong=[fenced(one) for one in wrong])
 
 
 def described(experiment: Experiment) -> str:
@@ -101,9 +101,10 @@ def described(experiment: Experiment) -> str:
 
 @cache
 def digest() -> str:
-    """Hash of all templates: labels say which prompts they were made with."""
+    """Hash of all templates of the labeler: labels say which prompts they were made with."""
     folder = resources.files("dragoman.agents.prompts")
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".j2")), key=lambda file: file.name)
+    mine = (file for file in folder.iterdir() if file.name.endswith(".j2") and not file.name.startswith("investigate"))
+    files = sorted(mine, key=lambda file: file.name)
     return hashlib.sha256("".join(file.read_text("utf-8") for file in files).encode()).hexdigest()[:16]
 
 
@@ -164,10 +165,11 @@ def _quoted(text: object) -> str:
 
 
 def _chat(name: str, **values: object) -> Chat:
-    return Message("system", _render("researcher", legend=LEGEND)), Message("user", _render(name, **values))
+    return Message("system", rendered("researcher", legend=LEGEND)), Message("user", rendered(name, **values))
 
 
-def _render(name: str, **values: object) -> str:
+def rendered(name: str, **values: object) -> str:
+    """A template filled in; what is missing raises jinja2's UndefinedError."""
     return _environment().get_template(f"{name}.md.j2").render(**values).strip()
 
 

@@ -55,6 +55,21 @@ class Checkpoints(SqliteSaver):
         with self.cursor() as cursor:
             return {int(name.rpartition(":")[2]) for (name,) in cursor.execute(query, (f"{run}:", f"{run};")).fetchall()}
 
+    def undo(self, thread: str, tasks: Sequence[str]) -> None:
+        """Remove what unfinished tasks of a thread wrote, so that they are done again from their beginning.
+
+        A task that is cancelled leaves some of its writes, and langgraph then takes it for done.
+        """
+        with self.cursor() as cursor:
+            cursor.executemany("DELETE FROM writes WHERE thread_id = ? AND task_id = ?", [(thread, task) for task in tasks])
+
+    def forget(self, thread: str) -> None:
+        """Remove all checkpoints of a thread but the newest."""
+        newest = "(SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '')"
+        with self.cursor() as cursor:
+            for table in ("checkpoints", "writes"):
+                cursor.execute(f"DELETE FROM {table} WHERE thread_id = ? AND checkpoint_id < {newest}", (thread, thread))
+
 
 @asynccontextmanager
 async def threads(folder: Path) -> AsyncIterator[Checkpoints]:

@@ -25,7 +25,7 @@ from .records import Failure, JudgeAnswer, Label, Run, Score
 
 TABLES = (
     "run", "label", "score", "failure", "model_call", "answer", "hypothesis", "experiment", "prediction", "step", "note", "event",
-    "model_batch", "batch_call", "verdict",
+    "model_batch", "batch_call", "verdict", "chat_thread", "chat_entry", "chat_step", "finding",
 )  # fmt: skip
 _JSON = ("facets", "evidence", "experiments", "flags")
 

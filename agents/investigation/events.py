@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dragoman.store.hashing import row_id
-
 
 @dataclass(frozen=True)
 class Citation:
@@ -109,8 +107,3 @@ class Stopped:
 
 Event = Said | Called | Returned | Question | Answer | Stopped
 """What `ask` and `resume` yield. The last one is a Question, an Answer or a Stopped."""
-
-
-def step_id(thread: str, number: int) -> str:
-    """Id of the stored step of a thread's tool call of this number, from 1."""
-    return row_id("chat step", thread, number)

@@ -227,5 +227,5 @@ def test_every_template_is_used_and_knows_no_missing_value() -> None:
     included = {name for name in names for other in names if f'"{name}"' in folder.joinpath(other).read_text("utf-8")}
     assert {name for name in names - included if f'"{name.removesuffix(".md.j2")}"' not in said} == set()
     with pytest.raises(jinja2.UndefinedError):
-        prompting._render("propose", key="sae/2")
+        prompting.rendered("propose", key="sae/2")
     assert prompting.digest() == prompting.digest() and len(prompting.digest()) == 16
