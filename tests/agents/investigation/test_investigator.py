@@ -338,7 +338,8 @@ def test_threads_are_listed_the_last_changed_first(store: Path) -> None:
 
     asyncio.run(talk())
     assert [m["content"] for m in script.bodies[2]["messages"] if m["role"] == "user"][1] == "Third"
-    named = "SELECT name, count(*) FROM checkpoints JOIN l.chat_thread ON thread_id = 'chat:' || id WHERE name IN ('a', 'b') GROUP BY name"
+    named = "SELECT name, count(*) FROM checkpoints JOIN l.chat_thread ON thread_id = 'chat:' || id GROUP BY name"
     with closing(sqlite3.connect(store / "threads.sqlite")) as connection:
         connection.execute("ATTACH ? AS l", (str(store / LEDGER),))
-        assert connection.execute(named).fetchall() == [("a", 1), ("b", 1)], "a thread that rests keeps its newest"
+        kept = dict(connection.execute(named).fetchall())
+    assert (kept["a"], kept["b"]) == (1, 1), "a thread that rests keeps its newest checkpoint"
