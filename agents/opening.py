@@ -120,9 +120,8 @@ class Opened:
                     say=self.say,
                 )
             )
-            bench = Workbench(store)
-            desk = Desk.of(bench)
-            shared = _Shared(store, bench)
+            desk = means.desk(store) if means.desk else Desk.of(Workbench(store))
+            shared = _Shared(store, desk)
             gauge = self._gauge(shared)
 
             def toolbox(feature: int) -> Toolbox:
@@ -161,14 +160,13 @@ class Opened:
 
     def _researcher(self, spec: str, shared: _Shared, gauge: Gauge, name: str = "labeler") -> Researcher:
         if is_induction(spec):
-            subject = shared.bench.subject
             inducer = Inducer(self.store.train_view(), shared.usage)
             return InductionResearcher(
                 inducer,
                 lambda feature: shared.validator.of(feature),  # functions, so that nothing leads on to what they read
                 shared.usage,
                 lambda text: shared.tokenize(text),
-                subject.vocabulary,
+                self.store.tokens("train").vocabulary,
             )
         return self._language(spec, gauge, name)
 
@@ -180,8 +178,8 @@ class Opened:
 class _Shared:
     """Tables that several parts need, made once."""
 
-    def __init__(self, store: Store, bench: Workbench) -> None:
-        self.store, self.bench = store, bench
+    def __init__(self, store: Store, desk: Desk) -> None:
+        self.store, self.desk = store, desk
         self.live = frozenset(store.features("live"))
         self._usage: Usage | None = None
         self._validator: Validator | None = None
@@ -204,7 +202,7 @@ class _Shared:
         """A text as the subject reads it."""
         from dragoman.tools.prompt import Prompt
 
-        return Prompt.from_text(self.bench.subject, text)
+        return Prompt.from_text(self.desk.speaker, text)
 
 
 @asynccontextmanager

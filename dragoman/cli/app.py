@@ -17,6 +17,7 @@ from dragoman import config
 from . import (
     ablate,
     activate,
+    bench,
     debate,
     demo,
     dictionaries,
@@ -65,6 +66,7 @@ app.command("train")(train.train)
 app.command("harvest")(harvest.harvest)
 app.command("label")(label.label)
 app.command("ladder")(ladder.ladder)
+app.add_typer(bench.app, name="bench")
 app.command("debate")(debate.debate)
 app.command("score")(score.score)
 app.command("show")(show.show)

@@ -39,8 +39,10 @@ class Trial(Protocol):
 class Suite(Protocol):
     """Features of one kind, from any number of seeds."""
 
-    name: str
-    """What it is called in `--suite`."""
+    @property
+    def name(self) -> str:
+        """What it is called in `--suite`."""
+        ...
 
     def prepare(self, folder: Path, seed: int, features: int) -> Trial:
         """Make a trial of at most so many features in `folder`, or open the one that this seed has made there before.

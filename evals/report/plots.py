@@ -51,6 +51,18 @@ class Dot:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """One named point of a plot of quality against cost."""
+
+    name: str
+    """What the reader sees beside it."""
+    cost: float
+    """Horizontal value, in data units."""
+    quality: Interval
+    """Vertical value with its interval."""
+
+
+@dataclass(frozen=True)
 class Axis:
     """A linear axis in data units; `log` means that the data are log10 of what the ticks say."""
 
@@ -62,12 +74,17 @@ class Axis:
     """Right or upper end."""
     log: bool = False
     """Whether ticks are written as powers of ten."""
+    share: bool = True
+    """With `log`: whether they are percentages, 0 standing for all."""
 
     def ticks(self) -> list[tuple[float, str]]:
         """Positions and texts of about five ticks."""
         if self.log:
             every = max(1, math.ceil((self.high - self.low) / 6))
-            return [(e, _power(e)) for e in range(math.ceil(self.low), math.floor(self.high) + 1, every)]
+            return [
+                (e, _power(e) if self.share else f"{10.0**e:g}")
+                for e in range(math.ceil(self.low), math.floor(self.high) + 1, every)
+            ]
         step = _round_step((self.high - self.low) / 6)
         first = math.ceil(self.low / step - 1e-9)
         values = [k * step for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
@@ -173,6 +190,30 @@ def curve(title: str, across: Axis, up: Axis, points: Sequence[tuple[float, floa
         f'<path class="curve" d="M{line}" fill="none" stroke="var(--label)" stroke-width="1.6"/>',
         _text("figure", WIDTH - RIGHT, top - 8, f"at the end {points[-1][1]:.4g}; n = {len(points)} points", "end"),
     ]
+    return _svg(title, height, parts)
+
+
+def frontier(title: str, across: Axis, up: Axis, marks: Sequence[Mark]) -> Markup:
+    """Named points with their intervals; a line joins those of which none is both cheaper and better."""
+    top, height = 30, 330
+    floor = height - 40
+    parts = [_frame(across, top, floor), _vertical(up, top, floor)]
+    best, line = -math.inf, []
+    for mark in sorted(marks, key=lambda mark: (mark.cost, -mark.quality.value)):
+        if mark.quality.value > best:
+            best = mark.quality.value
+            line.append(f"{_x(mark.cost, across):.1f} {_y(best, up, top, floor):.1f}")
+    if len(line) > 1:
+        parts.append(f'<path class="diagonal" d="M{"L".join(line)}"/>')
+    for mark in marks:
+        x, y = _x(mark.cost, across), _y(mark.quality.value, up, top, floor)
+        low, high = (_y(end, up, top, floor) for end in (mark.quality.low, mark.quality.high))
+        right = x > (LEFT + WIDTH) / 2
+        parts.append(
+            f'<path d="M{x:.1f} {low:.1f}V{high:.1f}" stroke="var(--label)" stroke-width="1.6"/>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
+            + _text("name", x - 8 if right else x + 8, y + 4, mark.name, "end" if right else "start")
+        )
     return _svg(title, height, parts)
 
 

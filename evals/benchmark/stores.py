@@ -1,0 +1,110 @@
+"""Suites without a known truth: features of a store that somebody has. Only predictive scores can be had there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dragoman.evals.jobs import asked_features
+from dragoman.store.errors import UserError
+from dragoman.store.features import Store
+from dragoman.store.hashing import seed_of
+from dragoman.store.records import Run
+
+from .entrants import Entry, Said
+from .records import FreshText, Truth
+from .suite import Trial
+
+
+@dataclass(frozen=True)
+class StoreTrial:
+    """Some live features of a store."""
+
+    store: Path
+    """The store."""
+    features: tuple[int, ...]
+    """Features that are asked about."""
+    truths: Mapping[int, Truth] = field(default_factory=dict)
+    """Nothing is known."""
+
+    def fresh(self, feature: int, seed: int, n: int) -> Sequence[FreshText]:
+        """See `Trial`; never asked for where there is no truth."""
+        raise ValueError(f"nothing is known of feature {feature}")
+
+
+@dataclass(frozen=True)
+class StoreSuite:
+    """Live features of a store, drawn anew for each seed; every contestant labels them in that store's ledger."""
+
+    path: Path
+    """The store."""
+    name: str = "store"
+    """What it is called in `--suite`."""
+
+    def prepare(self, folder: Path, seed: int, features: int) -> StoreTrial:
+        """See `Suite`."""
+        with Store.open(self.path) as store:
+            live = store.features("live")
+        return StoreTrial(self.path, _drawn(live, features, seed, self.path))
+
+
+@dataclass(frozen=True)
+class ImportSuite:
+    """Live features for which imported labels are in the store."""
+
+    path: Path
+    """The store."""
+    name: str = "import"
+    """What it is called in `--suite`."""
+
+    def prepare(self, folder: Path, seed: int, features: int) -> StoreTrial:
+        """See `Suite`. Raises UserError where nothing was imported."""
+        with Store.open(self.path) as store:
+            live = set(store.features("live"))
+            told = {feature for run in imported(store) for feature in asked_features(run)} & live
+        if not told:
+            raise UserError(f"{self.path} holds no imported labels of live features: run `dragoman import {self.path}` first.")
+        return StoreTrial(self.path, _drawn(sorted(told), features, seed, self.path))
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Labels that others made, as a contestant."""
+
+    run: str
+    """The run that the import made."""
+    name: str
+    """What it is called."""
+
+    def enter(self, trial: Trial, seed: int) -> Entry:
+        """See `Entrant`."""
+        with Store.open(trial.store) as store:
+            labels = {
+                label.feature: Said(label.name, label.description, label.pattern, label.confidence)
+                for label in store.ledger.labels(run=self.run)
+                if label.feature in trial.features
+            }
+        return Entry(
+            labels, {feature: "nothing was imported" for feature in trial.features if feature not in labels}, run=self.run
+        )
+
+
+def imported(store: Store) -> list[Run]:
+    """Runs of labels that came from files."""
+    return [run for run in store.ledger.runs() if run.kind == "label" and '"imported' in run.config]
+
+
+def importers(path: Path) -> list[Imported]:
+    """A contestant for each import of a store."""
+    with Store.open(path) as store:
+        return [Imported(run.id, f"import-{run.id[:8]}") for run in imported(store)]
+
+
+def _drawn(features: Sequence[int], n: int, seed: int, path: Path) -> tuple[int, ...]:
+    if not features:
+        raise UserError(f"No feature of {path} is live: harvest more text.")
+    order = np.random.default_rng(seed_of("bench", "store", seed)).permutation(np.asarray(features))
+    return tuple(sorted(int(feature) for feature in order[:n]))
