@@ -28,6 +28,9 @@ def serve(
         list[str] | None,
         typer.Option(help="A further name by which browsers reach this machine; may be repeated.", show_default=False),
     ] = None,
+    model: Annotated[str, typer.Option(help="Who answers in the chat: induction, or a language model as `label` takes it.")] = (
+        "induction"
+    ),
     subject: Annotated[
         str | None, typer.Option(help="Where the store's model is now, if it has moved.", show_default=False)
     ] = None,
@@ -42,7 +45,7 @@ def serve(
 
         dragoman serve S
 
-        dragoman serve S --port 0
+        dragoman serve S --model anthropic:claude-haiku-4-5
 
         DRAGOMAN_TOKEN=... dragoman serve S --host 0.0.0.0 --name lab-machine.example.org
     """
@@ -71,6 +74,7 @@ def serve(
                     subject=subject,
                     dictionaries=dictionary or (),
                     device=device,
+                    model=model,
                 ),
                 host,
                 port,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -14,8 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from dragoman.agents.investigation.protocol import Converser
 from dragoman.store.errors import ToolError, UserError
 
+from .conversing import Opening, Talks
 from .pages import STATIC, Missing
 from .routes import menu, routes
 from .security import Fence, trouble
@@ -33,6 +35,8 @@ def application(
     subject: str | None = None,
     dictionaries: Sequence[str] = (),
     device: str | None = None,
+    model: str = "induction",
+    converser: Opening | None = None,
 ) -> Starlette:
     """The pages of a store as an ASGI application; its lifespan closes the store.
 
@@ -42,6 +46,8 @@ def application(
         names: further names by which browsers reach it.
         token: what has to be known to read anything; None for a server that this machine alone reaches.
         subject, dictionaries, device: as for `Workbench.open`.
+        model: who answers in the chat, by name.
+        converser: opens somebody else to talk to.
 
     Raises UserError as `Store.open` does.
     """
@@ -53,6 +59,7 @@ def application(
         try:
             yield
         finally:
+            await app.state.talks.close()
             site.close()
 
     async def missing(request: Request, error: Exception) -> Response:
@@ -71,5 +78,17 @@ def application(
         exception_handlers={Missing: missing, UserError: refused, ToolError: refused, HTTPException: other},
         lifespan=lifespan,
     )
-    app.state.site = site
+    app.state.site, app.state.model = site, model
+    app.state.talks = Talks(converser or _opening(site, model))
     return app
+
+
+def _opening(site: Site, model: str) -> Opening:
+    """Opens the model of this name, once somebody wants to talk to it: that imports a lot."""
+
+    def opening() -> AbstractAsyncContextManager[Converser]:
+        from dragoman.agents.investigator import opened
+
+        return opened(site.path, model, bench=site.bench)
+
+    return opening

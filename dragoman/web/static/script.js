@@ -13,3 +13,95 @@ for (const section of document.querySelectorAll("[data-events]")) {
   });
   source.onerror = () => { status.textContent = "The connection was lost; it is being tried again."; };
 }
+
+// A form sent without leaving the page. Gives the answer's text; where it was refused, says why beside the form.
+async function sent(form, button) {
+  const data = new URLSearchParams(new FormData(form, button));
+  const trouble = form.querySelector(".trouble");
+  if (trouble) trouble.classList.add("hidden");
+  try {
+    const answer = await fetch(form.action, { method: "POST", body: data, headers: { accept: "text/plain" } });
+    if (answer.ok) return await answer.text();
+    throw new Error(await answer.text());
+  } catch (error) {
+    if (trouble) { trouble.textContent = error.message; trouble.classList.remove("hidden"); }
+    return null;
+  }
+}
+
+// The chat: what is said streams in; at the end the whole log comes anew from the server, with links and marks.
+const talk = document.getElementById("talk");
+const composer = document.querySelector("form[data-say]");
+if (composer) {
+  const text = composer.querySelector("textarea");
+  text.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); composer.requestSubmit(); }
+  });
+}
+if (talk) {
+  const stop = document.getElementById("stop");
+  const status = document.getElementById("status");
+  const text = composer.querySelector("textarea");
+  const tabs = new BroadcastChannel(`dragoman ${talk.dataset.query}`);
+  let source = null;
+  document.getElementById("keys").hidden = false;
+
+  const refresh = async () => {
+    const answer = await fetch(`/chat/log?${talk.dataset.query}`);
+    if (!answer.ok) return;
+    const inside = talk.contains(document.activeElement);
+    talk.innerHTML = await answer.text();
+    if (inside) (talk.querySelector(".reply button") || text).focus();
+  };
+  const follow = () => {
+    if (source) return;
+    stop.classList.remove("hidden");
+    status.textContent = "Working.";
+    source = new EventSource(`/chat/events?${talk.dataset.query}`);
+    const live = document.getElementById("live");
+    live.classList.remove("hidden");
+    source.addEventListener("said", (event) => {
+      let last = live.lastElementChild;
+      if (!last || !last.classList.contains("streaming")) {
+        last = live.appendChild(document.createElement("p"));
+        last.className = "said streaming";
+      }
+      last.append(JSON.parse(event.data));
+    });
+    source.addEventListener("add", (event) => {
+      const { call, html } = JSON.parse(event.data);
+      const old = [...live.querySelectorAll("details.step")].find((one) => one.dataset.call === call);
+      live.querySelectorAll(".streaming").forEach((one) => one.classList.remove("streaming"));
+      if (old) old.outerHTML = html; else live.insertAdjacentHTML("beforeend", html);
+    });
+    source.addEventListener("over", async () => {
+      source.close();
+      source = null;
+      await refresh();
+      stop.classList.add("hidden");
+      if (stop.contains(document.activeElement)) text.focus();
+      const ask = talk.querySelector(".reply button");
+      if (ask && (document.activeElement === text || document.activeElement === document.body) && !text.value) ask.focus();
+      status.textContent = ask ? "It waits for you." : "Answered.";
+    });
+  };
+  const begun = async () => { await refresh(); follow(); tabs.postMessage("begun"); };
+  tabs.onmessage = async () => { await refresh(); follow(); };
+  if (talk.querySelector("[data-busy=yes]")) follow();
+
+  composer.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (await sent(composer, event.submitter) === null) return;
+    text.value = "";
+    await begun();
+  });
+  talk.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    text.focus();
+    if (await sent(event.target, event.submitter) !== null) await begun();
+  });
+  stop.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    await sent(stop, event.submitter);
+  });
+}
