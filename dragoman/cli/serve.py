@@ -31,6 +31,13 @@ def serve(
     model: Annotated[str, typer.Option(help="Who answers in the chat: induction, or a language model as `label` takes it.")] = (
         "induction"
     ),
+    budget_usd: Annotated[
+        float | None, typer.Option(help="US dollars that each thread of the chat may spend.", min=0, show_default=False)
+    ] = None,
+    price: Annotated[
+        str | None,
+        typer.Option(help="US dollars a million tokens, prompt,reply or prompt,cached,reply.", show_default=False),
+    ] = None,
     subject: Annotated[
         str | None, typer.Option(help="Where the store's model is now, if it has moved.", show_default=False)
     ] = None,
@@ -49,6 +56,7 @@ def serve(
 
         DRAGOMAN_TOKEN=... dragoman serve S --host 0.0.0.0 --name lab-machine.example.org
     """
+    from dragoman.evals.gateway.budget import Budget
     from dragoman.guarding import checked_token
     from dragoman.logs import logging_to
     from dragoman.store.errors import UserError
@@ -75,6 +83,8 @@ def serve(
                     dictionaries=dictionary or (),
                     device=device,
                     model=model,
+                    budget=None if budget_usd is None else Budget(None, budget_usd),
+                    price=price,
                 ),
                 host,
                 port,

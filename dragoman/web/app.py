@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -15,6 +15,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from dragoman.agents.investigation.protocol import Converser
+from dragoman.evals.gateway.budget import Budget
 from dragoman.store.errors import ToolError, UserError
 
 from .conversing import Opening, Talks
@@ -36,6 +37,8 @@ def application(
     dictionaries: Sequence[str] = (),
     device: str | None = None,
     model: str = "induction",
+    budget: Budget | None = None,
+    price: str | None = None,
     converser: Opening | None = None,
 ) -> Starlette:
     """The pages of a store as an ASGI application; its lifespan closes the store.
@@ -47,6 +50,8 @@ def application(
         token: what has to be known to read anything; None for a server that this machine alone reaches.
         subject, dictionaries, device: as for `Workbench.open`.
         model: who answers in the chat, by name.
+        budget: of each thread of the chat.
+        price: US dollars a million tokens, where the list of prices does not know the model.
         converser: opens somebody else to talk to.
 
     Raises UserError as `Store.open` does.
@@ -79,16 +84,19 @@ def application(
         lifespan=lifespan,
     )
     app.state.site, app.state.model = site, model
-    app.state.talks = Talks(converser or _opening(site, model))
+    app.state.talks = Talks(converser or _opening(site, model, budget, price))
     return app
 
 
-def _opening(site: Site, model: str) -> Opening:
-    """Opens the model of this name, once somebody wants to talk to it: that imports a lot."""
+def _opening(site: Site, model: str, budget: Budget | None, price: str | None) -> Opening:
+    """Opens the model of this name, once somebody wants to talk to it: that imports a lot, and reads the train rows."""
 
-    def opening() -> AbstractAsyncContextManager[Converser]:
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[Converser]:
         from dragoman.agents.investigator import opened
 
-        return opened(site.path, model, bench=site.bench)
+        await site.work(lambda: site.desk)
+        async with opened(site.path, model, budget=budget, price=price, bench=site.bench) as converser:
+            yield converser
 
     return opening

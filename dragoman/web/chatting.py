@@ -130,7 +130,7 @@ def parts(events: Sequence[Event], text: str = "") -> list[tuple[str, Any]]:
     for one in events:
         if isinstance(one, Said):
             if found and found[-1][0] == "said":
-                found[-1] = ("said", found[-1][1] + one.text)
+                found[-1] = ("said", one.text if one.anew else found[-1][1] + one.text)
             else:
                 found.append(("said", one.text))
         elif isinstance(one, Called):
@@ -165,9 +165,8 @@ async def _facts(talks: Talks, thread: str) -> dict[str, Any]:
     rows = {one.row for turn in turns for one in turn.events if isinstance(one, Returned) and one.row}
     told = shown(turns)
     last = told[-1].parts[-1] if told and told[-1].parts else ("", None)
-    waiting = "" if busy else known.waiting if known is not None else ""
-    if not busy and last[0] in ("question", "stopped"):
-        waiting = last[0]
+    waits = last[0] if last[0] in ("question", "stopped") else known.waiting if known is not None else ""
+    waiting = "" if busy else waits
     trouble = talk.trouble if talk is not None and not busy else ""
     return {
         "thread": thread,
@@ -200,7 +199,7 @@ async def _stream(site: Site, talk: Talk | None, after: int) -> AsyncIterator[st
                 continue
             at, one = found
             if isinstance(one, Said):
-                yield f"id: {at}\n" + event("said", harmless(one.text))
+                yield f"id: {at}\n" + event("said", {"text": harmless(one.text), "anew": one.anew})
             elif isinstance(one, Called):
                 steps[one.call] = one
                 yield f"id: {at}\n" + event("add", {"call": one.call, "html": _piece(site, [one])})

@@ -137,7 +137,7 @@ def _place(site: Site, id: str) -> str:
         found, _ = site.trails.experiment(id)
     except KeyError:
         raise Missing(f"There is no experiment {id[:40]} in this store.") from None
-    return f"/trail/{found.run}/{site.store.key(found.feature)}#{found.called}"
+    return f"/trail/{found.run}/{site.store.key(found.feature)}#f{found.feature}-{found.called}"
 
 
 def _known(site: Site, id: str) -> Label:

@@ -1,4 +1,4 @@
-"""Conversations that go on in the server, whoever watches: a browser that goes away loses nothing, and any number of tabs can follow."""
+"""Conversations that go on in the server: a browser that goes away loses nothing, and any number of tabs can follow."""
 
 from __future__ import annotations
 

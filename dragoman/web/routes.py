@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from starlette.routing import BaseRoute
 
-from . import chatting, comparing, debates, feature, features, home, pair, runs, trying, verdicts
+from . import chatting, comparing, debates, feature, features, findings, home, pair, runs, trying, verdicts
 
-MODULES = (home, features, runs, debates, comparing, chatting, feature, trying, verdicts, pair)
+MODULES = (home, features, runs, debates, comparing, chatting, feature, trying, verdicts, pair, findings)
 """In the order of the menu."""
 
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from dragoman.evals.report.build import TABLE
 from dragoman.store.catalogue import Catalogue
+from dragoman.store.chats import Chats
 from dragoman.store.features import Store
 from dragoman.store.manifest import LEDGER
 from dragoman.store.trails import Trails
@@ -86,6 +87,12 @@ class Site:
             return self._verdicts
 
     @property
+    def chats(self) -> Chats:
+        """What was said in chats, and what was found."""
+        with self._lock:
+            return self._chats
+
+    @property
     def catalogue(self) -> Catalogue:
         """The table of all features."""
         with self._lock:
@@ -99,6 +106,8 @@ class Site:
             self._trails.close()
         if "_verdicts" in self.__dict__:
             self._verdicts.close()
+        if "_chats" in self.__dict__:
+            self._chats.close()
         self.store.close()
 
     @cached_property
@@ -108,6 +117,10 @@ class Site:
     @cached_property
     def _verdicts(self) -> Verdicts:
         return Verdicts(self.path / LEDGER)
+
+    @cached_property
+    def _chats(self) -> Chats:
+        return Chats(self.path / LEDGER)
 
     @cached_property
     def _catalogue(self) -> Catalogue:

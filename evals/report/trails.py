@@ -52,6 +52,7 @@ def trail_html(environment: Environment, trail: Trail, store: Store, largest: fl
     told = telling.tell(trail, store)
     return Markup(
         environment.get_template("trail.html.j2").render(
+            anchor=f"f{trail.feature}",
             heading=telling.heading(trail),
             scale=telling.SCALE,
             outcome=telling.outcome(trail),

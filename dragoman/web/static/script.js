@@ -66,7 +66,9 @@ if (talk) {
         last = live.appendChild(document.createElement("p"));
         last.className = "said streaming";
       }
-      last.append(JSON.parse(event.data));
+      const { text, anew } = JSON.parse(event.data);
+      if (anew) last.textContent = "";
+      last.append(text);
     });
     source.addEventListener("add", (event) => {
       const { call, html } = JSON.parse(event.data);

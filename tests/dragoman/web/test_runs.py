@@ -101,7 +101,8 @@ def test_a_difference_of_two_labels_is_paired_by_question() -> None:
 
 def test_an_experiment_leads_to_its_place_in_the_trail(visitor: TestClient) -> None:
     answer = visitor.get(f"/experiments/{TRAIL}-2-e2", follow_redirects=False)
-    assert answer.status_code == 303 and answer.headers["location"] == f"/trail/{TRAIL}/sae/2#E2"
+    assert answer.status_code == 303 and answer.headers["location"] == f"/trail/{TRAIL}/sae/2#f2-E2"
+    assert 'id="f2-E2"' in visitor.get(f"/trail/{TRAIL}/sae/2").text
     assert visitor.get("/experiments/none").status_code == 404
 
 
