@@ -16,6 +16,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, PrivateAttr
 
 from dragoman.evals.gateway.calls import Message, Place, Reply, Request, Tool, ToolCall
+from dragoman.evals.gateway.streaming import Tell
 
 _SETTINGS = frozenset({"max_tokens", "temperature", "seed", "tools", "tool_choice"})
 """What may be said anew with a single call."""
@@ -67,10 +68,16 @@ class GatewayChat(BaseChatModel):
         return there
 
     async def ask(
-        self, messages: Sequence[Message | BaseMessage], *, schema: Mapping[str, Any] | None = None, **settings: Any
+        self,
+        messages: Sequence[Message | BaseMessage],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        tell: Tell | None = None,
+        **settings: Any,
     ) -> Reply:
         """One call.
 
+        tell: is told of the reply in pieces as they come, where the server can stream.
         schema: JSON schema that the reply is to satisfy; not every server enforces it, see `structured`.
         settings: `max_tokens`, `temperature`, `seed`, `stop`, `tools`, `tool_choice`, other than the model's own.
         Raises what `Gateway.ask` raises, and ValueError where the model is bound to no place.
@@ -78,7 +85,9 @@ class GatewayChat(BaseChatModel):
         if self.place is None:
             raise ValueError("this model is at no place of the run: ask chat.at(feature, step)")
         request = self.request(messages, schema=schema, **settings)
-        reply: Reply = await self.gateway.ask(self.model, request, Place(*self.place, next(self._ordinals)))
+        place = Place(*self.place, next(self._ordinals))
+        listening = () if tell is None else (tell,)
+        reply: Reply = await self.gateway.ask(self.model, request, place, *listening)
         return reply
 
     def request(

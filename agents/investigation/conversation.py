@@ -22,12 +22,13 @@ from langgraph.types import interrupt
 from dragoman.agents.chat import GatewayChat, as_tool
 from dragoman.agents.structured import NotReadable
 from dragoman.evals.gateway.calls import Message, Reply, ToolCall, Unanswered
+from dragoman.evals.gateway.streaming import Piece
 from dragoman.store.chats import Chats, ChatStep, step_id
 from dragoman.store.errors import ToolError, UserError
 from dragoman.store.fence import fenced
 from dragoman.tools.toolbox import Toolbox
 
-from .answering import ANSWER, SAVE, TOOLS, Kept, drafted, drafted_from
+from .answering import ANSWER, SAVE, TOOLS, Kept, drafted, drafted_from, partial
 from .checking import Drafted, check, unfounded
 from .costs import cost, must_ask
 from .events import Answer, Called, Event, Question, Returned, Said
@@ -40,6 +41,34 @@ MOST_ROUNDS = 24
 YES = ("y", "yes", "ok", "okay", "yes please", "do it", "go ahead", "run it", "sure")
 NO = ("n", "no", "no thanks", "don't", "do not", "skip it")
 log = logging.getLogger(__name__)
+
+
+class Aloud:
+    """What the user hears while the model writes: its text, and the statements of its answer as they grow."""
+
+    def __init__(self, tell: Callable[[Event], None]) -> None:
+        self.said = False
+        """Whether anything was heard."""
+        self._tell = tell
+        self._arguments = self._answer = ""
+
+    def hear(self, piece: Piece) -> None:
+        """Take the next piece."""
+        if piece.anew:
+            self._arguments = self._answer = ""
+            if self.said:
+                self._tell(Said("", anew=True))
+            self.said = False
+            return
+        text = piece.text
+        if piece.tool == ANSWER:
+            self._arguments += piece.arguments
+            grown = partial(self._arguments)
+            text += grown[len(self._answer) :]
+            self._answer = grown
+        if text:
+            self.said = True
+            self._tell(Said(text))
 
 
 class Abandoned(Exception):
@@ -124,6 +153,7 @@ class Conversation:
         if wrong and not state["returned"] and round + 1 < MOST_ROUNDS:
             how = "Mend the citations or the figures, run what is missing, or leave them as conjecture."
             self._tell(turn, round, call, f"Not shown yet. {' '.join(wrong)} {how}")
+            _tell_user(Said("", anew=True))
             return {"returned": True}
         marked = [str(at + 1) for at, one in enumerate(statements) if one.conjecture]
         if call:
@@ -158,10 +188,11 @@ class Conversation:
         choice = "auto"
         if round + 1 >= MOST_ROUNDS:
             tools, choice = TOOLS[:1], ANSWER
-        reply = await chat.ask(sent, tools=tools, tool_choice=choice)
+        aloud = Aloud(get_stream_writer())
+        reply = await chat.ask(sent, tools=tools, tool_choice=choice, tell=aloud.hear)
         if not reply.texts[0].strip() and not reply.tool_calls:
             raise Unanswered("the model said nothing")
-        if reply.texts[0].strip():
+        if reply.texts[0].strip() and not aloud.said:
             _tell_user(Said(reply.texts[0]))
         return reply
 

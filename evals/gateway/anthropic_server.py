@@ -14,6 +14,7 @@ from .keys import HOSTED
 from .openai_server import about_schemas, away
 from .schemas import taken_by
 from .servers import Lanes, Listed, Timeouts
+from .streaming import EVENTS, GrowingMessage, Tell, read
 from .troubles import Away, not_there, other_kind, parsed, trouble_of
 
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ class AnthropicServer:
             return False
         return True
 
-    async def send(self, model: str, request: Request) -> Received:
+    async def send(self, model: str, request: Request, tell: Tell | None = None) -> Received:
         """See `Server`."""
-        found = await self._unless_refused(self.body(model, request), model)
+        found = await self._unless_refused(self.body(model, request), model, tell)
         try:
             return received(found)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
@@ -81,9 +82,11 @@ class AnthropicServer:
         """See `Server`."""
         await self.lanes.close()
 
-    async def _unless_refused(self, body: dict[str, Any], model: str) -> Any:
+    async def _unless_refused(self, body: dict[str, Any], model: str, tell: Tell | None) -> Any:
         """The reply; a server of unknown make that refuses schemas is asked again without, and from then on at once."""
         try:
+            if tell is not None:
+                return await self._call("POST", "/v1/messages", {**body, "stream": True}, model, tell)
             return await self._call("POST", "/v1/messages", body, model)
         except Unanswered as error:
             if self.url == HOSTED["anthropic"] or "output_config" not in body or not about_schemas(error):
@@ -93,7 +96,7 @@ class AnthropicServer:
         del body["output_config"]
         return await self._call("POST", "/v1/messages", body, model)
 
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None, model: str) -> Any:
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None, model: str, tell: Tell | None = None) -> Any:
         """The JSON of a reply, tried once."""
         import anthropic
 
@@ -101,6 +104,12 @@ class AnthropicServer:
             with self.lanes.free() as client:
                 if method == "GET":
                     response = await client.get(path, cast_to=_response())
+                elif tell is not None:
+                    options = {"stream": True, "stream_cls": anthropic.AsyncStream}
+                    response = await client.post(path, cast_to=_response(), body=body, **options)
+                    if response.headers.get("content-type", "").startswith(EVENTS):
+                        return await read(response, GrowingMessage(), tell)
+                    await response.aread()  # it does not stream, and has sent the whole
                 else:
                     response = await client.post(path, cast_to=_response(), body=body)
                 return parsed(response.content, response.headers.get("content-type", ""), kind=self.kind, url=self.url)

@@ -22,6 +22,7 @@ from .pace import START
 from .recorded import Recorded
 from .replicas import Replicas
 from .sending import IN_A_ROW, TRIES, TRIES_ALONE, Books, Sending, again, blank, now
+from .streaming import Tell
 from .writer import Writer
 
 __all__ = ["IN_A_ROW", "TRIES", "TRIES_ALONE", "Gateway"]
@@ -99,8 +100,11 @@ class Gateway:
         """Tokens and dollars spent on one feature, over all processes of the run; calls under way count at their worst."""
         return self._calls.spent_on(self.run, feature, self.recorded is not None)
 
-    async def ask(self, model: Model, request: Request, place: Place) -> Reply:
+    async def ask(self, model: Model, request: Request, place: Place, tell: Tell | None = None) -> Reply:
         """The reply to one request; taken from the ledger when the same was asked at the same place before.
+
+        tell: is told of the reply in pieces as they come from a server that can stream; of one that comes whole, or from the
+        ledger, nothing.
 
         Raises Unanswered when this one call has no answer, and UserError when no further call makes sense: the key is wrong,
         the server does not have the model, the budget is reached, the server stayed away longer than the patience. FeatureSpent
@@ -118,7 +122,7 @@ class Gateway:
         asking = self._asking.get(key)
         if asking is not None:  # the same question at the same place, under way already
             return replace(await asyncio.shield(asking), hit=True)
-        task = asyncio.create_task(self._answer(model, request, text, key, place))
+        task = asyncio.create_task(self._answer(model, request, text, key, place, tell))
         self._asking[key] = task
         try:
             return await task
@@ -126,7 +130,7 @@ class Gateway:
             if self._asking.get(key) is task:
                 del self._asking[key]
 
-    async def _answer(self, model: Model, request: Request, text: str, key: str, place: Place) -> Reply:
+    async def _answer(self, model: Model, request: Request, text: str, key: str, place: Place, tell: Tell | None) -> Reply:
         """From the ledger, or from a server."""
         if self._recorded is not None:
             return await self._recorded.reply(model, request, key, place)
@@ -141,7 +145,7 @@ class Gateway:
                 "with --batch."
             )
         row = blank(self.run, place, key, model.name, text).model_copy(update={"attempt": len(own)})
-        return await Sending(self._books, model, await self._servers_of(model), request, row).reply()
+        return await Sending(self._books, model, await self._servers_of(model), request, row, tell).reply()
 
     async def books(self, model: Model) -> Books:
         """The ledger and the accounts of this run, for whoever sends calls to this model in another way. Raises as `ask`."""

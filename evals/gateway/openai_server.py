@@ -13,6 +13,7 @@ from .forms import Received
 from .keys import HOSTED
 from .schemas import taken_by
 from .servers import Lanes, Listed, Timeouts
+from .streaming import EVENTS, GrowingCompletion, Tell, about_streams, read
 from .troubles import Away, not_there, other_kind, parsed, trouble_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class OpenAIServer:
         """Nothing is sent yet."""
         self.kind, self.url, self._key, self._can = kind, url, key, can
         self.lanes = Lanes(self._client, url, timeouts)
-        self._schemas = can.schema
+        self._schemas, self._streams = can.schema, True
 
     async def models(self) -> list[Listed] | None:
         """See `Server`; a server without such a list is taken as it is, unless it should be vLLM."""
@@ -62,12 +63,14 @@ class OpenAIServer:
             return False
         return bool(response.status_code < 500)
 
-    async def send(self, model: str, request: Request) -> Received:
+    async def send(self, model: str, request: Request, tell: Tell | None = None) -> Received:
         """See `Server`."""
         chat = request.prompt is None
         body = self.body(model, request)
+        if not chat or request.n > 1 or request.top_logprobs or request.prompt_logprobs:
+            tell = None
         try:
-            found = await self._unless_refused("/chat/completions" if chat else "/completions", body, model)
+            found = await self._unless_refused("/chat/completions" if chat else "/completions", body, model, tell)
         except _NoSuchPage as error:
             raise error.meaning from None
         try:
@@ -83,8 +86,17 @@ class OpenAIServer:
         """What is sent."""
         return self._chat(model, request) if request.prompt is None else self._completion(model, request)
 
-    async def _unless_refused(self, path: str, body: dict[str, Any], model: str) -> Any:
+    async def _unless_refused(self, path: str, body: dict[str, Any], model: str, tell: Tell | None) -> Any:
         """The reply; a server of unknown make that refuses schemas is asked again without, and from then on at once."""
+        if tell is not None and self._streams:
+            try:
+                streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
+                return await self._call("POST", path, streamed, model, tell)
+            except Unanswered as error:
+                if not about_streams(error):
+                    raise
+            log.info("%s does not stream: its replies come whole from now on", self.url)
+            self._streams = False
         try:
             return await self._call("POST", path, body, model)
         except Unanswered as error:
@@ -95,7 +107,7 @@ class OpenAIServer:
         del body["response_format"]
         return await self._call("POST", path, body, model)
 
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None, model: str) -> Any:
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None, model: str, tell: Tell | None = None) -> Any:
         """The JSON of a reply, tried once."""
         import openai
 
@@ -103,6 +115,11 @@ class OpenAIServer:
             with self.lanes.free() as client:
                 if method == "GET":
                     response = await client.get(path, cast_to=_response())
+                elif tell is not None:
+                    response = await client.post(path, cast_to=_response(), body=body, stream=True, stream_cls=openai.AsyncStream)
+                    if response.headers.get("content-type", "").startswith(EVENTS):
+                        return await read(response, GrowingCompletion(), tell)
+                    await response.aread()  # it does not stream, and has sent the whole
                 else:
                     response = await client.post(path, cast_to=_response(), body=body)
                 return parsed(response.content, response.headers.get("content-type", ""), kind=self.kind, url=self.url)

@@ -19,6 +19,7 @@ from .forms import Received, received_from, reply_json
 from .keys import scrub
 from .models import Model
 from .replicas import Replica, Replicas
+from .streaming import Piece, Tell
 from .troubles import Away, Busy
 from .writer import Writer
 
@@ -58,10 +59,13 @@ class Books:
 class Sending:
     """One call on its way."""
 
-    def __init__(self, books: Books, model: Model, replicas: Replicas, request: Request, row: ModelCall) -> None:
-        """row: the call as the ledger is to hold it, without what a reservation adds."""
+    def __init__(
+        self, books: Books, model: Model, replicas: Replicas, request: Request, row: ModelCall, tell: Tell | None = None
+    ) -> None:
+        """row: the call as the ledger is to hold it, without what a reservation adds. tell: is told of pieces as they come."""
         self.books, self.model, self.replicas, self.request = books, model, replicas, request
         self.row = row
+        self.tell = tell
         self.reserved = False
         """Whether a reservation is in the ledger for the next try."""
         prompt, completion = model.worst(request)
@@ -95,7 +99,7 @@ class Sending:
                     await self._reserve()
                 replica.pace.sent(replica.in_flight)
                 sent = time.monotonic()
-                received = await replica.server.send(self.model.served, self.request)
+                received = await replica.server.send(self.model.served, self.request, self.tell)
                 latency = time.monotonic() - sent
                 tokens = (received.prompt_tokens or 0) + (received.completion_tokens or 0)
                 self.replicas.good(replica, latency, tokens)
@@ -112,6 +116,8 @@ class Sending:
                 return await self._settle(received, latency)
             finally:
                 self.replicas.release(replica)
+            if self.tell is not None:
+                self.tell(Piece(anew=True))
             if isinstance(trouble, Busy):
                 await self._wait_for_room(trouble, replica, refused)
                 continue

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from .calls import Request
 from .forms import Received
 from .keys import is_loopback
+from .streaming import Tell
 
 if TYPE_CHECKING:
     import httpx2
@@ -43,8 +44,11 @@ class Server(Protocol):
         """Whether it answers at all."""
         ...
 
-    async def send(self, model: str, request: Request) -> Received:
-        """One call, tried once. Raises Busy, Away, Unanswered or UserError."""
+    async def send(self, model: str, request: Request, tell: Tell | None = None) -> Received:
+        """One call, tried once. Raises Busy, Away, Unanswered or UserError.
+
+        tell: is told of a chat's reply in pieces as they come, where the server can stream.
+        """
         ...
 
     async def close(self) -> None:
@@ -58,7 +62,7 @@ class Timeouts(NamedTuple):
     connect: float = 10.0
     """For a connection."""
     read: float = 300.0
-    """For a whole reply; nothing is streamed."""
+    """For a whole reply, or the next piece of one that is streamed."""
 
 
 class Lanes:

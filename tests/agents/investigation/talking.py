@@ -48,9 +48,11 @@ def answers(*statements: tuple[str, ...]) -> Said:
 
 
 @asynccontextmanager
-async def talking(store: Path, script: Script, **given: Any) -> AsyncIterator[tuple[Converser, ScriptedServer]]:
-    """An investigator over a store with a scripted model behind real HTTP."""
-    with ScriptedServer(script, context=200_000, caching=False) as server:
+async def talking(
+    store: Path, script: Script, streams: bool = False, **given: Any
+) -> AsyncIterator[tuple[Converser, ScriptedServer]]:
+    """An investigator over a store with a scripted model behind real HTTP, which may stream."""
+    with ScriptedServer(script, context=200_000, caching=False, streams=streams) as server:
         async with opened(store, f"vllm:{server.url}", patience=1.0, **given) as somebody:
             yield somebody, server
 

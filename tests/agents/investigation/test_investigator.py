@@ -10,11 +10,12 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dragoman.agents.investigation.events import Answer, Called, Citation, Returned, Said, Statement, Stopped
+from dragoman.agents.investigation.events import Answer, Called, Citation, Event, Returned, Said, Statement, Stopped
 from dragoman.agents.investigator import AT_WORK, opened
 from dragoman.evals.gateway.budget import Budget
 from dragoman.store.chats import Chats
@@ -129,6 +130,26 @@ def test_plain_text_is_an_answer_too(store: Path) -> None:
     assert [(one.text, one.conjecture) for one in asyncio.run(talk()).statements] == [("It fires.", False)]
     assert script.bodies[-1]["messages"][-1]["role"] == "user"
     assert "99999 does not occur in E1" in script.bodies[-1]["messages"][-1]["content"]
+
+
+def test_an_answer_is_heard_while_it_is_written(store: Path) -> None:
+    """Its statements in pieces, void when the connection breaks off, and once more when the model is given it back."""
+    said = answers(("It fires on the word.", "E9"), ("A second one.",))
+    script = Script(
+        asks(STATS, text="I look at it."), replace(said, pieces=7), said, replace(answers(("It fires.", "E1")), every=0.01)
+    )
+
+    async def talk() -> list[Event]:
+        async with talking(store, script, streams=True) as (somebody, _):
+            return await all_of(somebody.ask("aloud", "What?"))
+
+    events = asyncio.run(talk())
+    heard = "".join("|" if event.anew else event.text for event in events if isinstance(event, Said))
+    first, again, last, *none = heard.removeprefix("I look at it.").split("|")
+    assert none == [] and again == "It fires on the word.\n\nA second one." and last == "It fires."
+    assert again.startswith(first) and first != again
+    assert [type(event) for event in events if not isinstance(event, Said)] == [Called, Returned, Answer]
+    assert len([event for event in events if isinstance(event, Said)]) > 12
 
 
 def test_a_refusal_and_a_spent_budget_stop_with_one_sentence(store: Path) -> None:

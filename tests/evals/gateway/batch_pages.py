@@ -183,6 +183,7 @@ class BatchPages:
             if sent.kind == "garbage":
                 return None
             sent = replies.error(sent.status, sent.message, sent.code)
+        assert isinstance(sent, bytes), "a batch is not streamed"
         payload = json.loads(sent.partition(b"\r\n\r\n")[2])
         if openai:
             return {"id": "x", "custom_id": call, "error": None, "response": {"status_code": status, "body": payload}}

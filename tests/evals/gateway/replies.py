@@ -40,6 +40,10 @@ class Said:
     """Seconds before it is sent."""
     usage: Mapping[str, int] | None = None
     """Token counts of a message of Anthropic's, instead of those that were counted."""
+    every: float = 0.0
+    """Seconds between the pieces of a reply that is streamed."""
+    pieces: int | None = None
+    """Pieces after which the connection is dropped, of a reply that is streamed; None: it is finished."""
     tools: Sequence[tuple[str, str]] = ()
     """Tools it asks for: names with arguments as JSON text, which may be broken where the protocol allows it."""
 
@@ -147,6 +151,50 @@ def message(body: Body, said: Said, tokens: list[str], cached: int) -> tuple[Bod
 
 
 SHAPES = {"/v1/chat/completions": chat, "/v1/completions": completion, "/v1/messages": message}
+
+
+def streamed(path: str, payload: Body) -> list[bytes]:
+    """The same reply as server-sent events: a word a piece, arguments of tools in pieces of ten characters."""
+    events = _chat_events(payload) if path == "/v1/chat/completions" else _message_events(payload)
+    if path == "/v1/messages":
+        return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events]
+    return [*(f"data: {json.dumps(event)}\n\n".encode() for event in events), b"data: [DONE]\n\n"]
+
+
+def _chat_events(payload: Body) -> list[Body]:
+    (choice,) = payload["choices"]
+    deltas: list[Body] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": piece} for piece in _pieces(choice["message"]["content"])]
+    for index, call in enumerate(choice["message"].get("tool_calls") or ()):
+        function = call["function"]
+        deltas.append({"tool_calls": [{**call, "index": index, "function": {"name": function["name"], "arguments": ""}}]})
+        parts = [function["arguments"][at : at + 10] for at in range(0, len(function["arguments"]), 10)]
+        deltas += [{"tool_calls": [{"index": index, "function": {"arguments": part}}]} for part in parts]
+    head = {"id": payload["id"], "object": "chat.completion.chunk", "model": payload["model"]}
+    events = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    events.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    return [*events, {**head, "choices": [], "usage": payload["usage"]}]
+
+
+def _message_events(payload: Body) -> list[Body]:
+    events: list[Body] = [{"type": "message_start", "message": {**payload, "content": [], "stop_reason": None}}, {"type": "ping"}]
+    for index, block in enumerate(payload["content"]):
+        if block["type"] == "text":
+            start: Body = {"type": "text", "text": ""}
+            deltas: list[Body] = [{"type": "text_delta", "text": piece} for piece in _pieces(block["text"])]
+        else:
+            start, said = {**block, "input": {}}, json.dumps(block["input"])
+            deltas = [{"type": "input_json_delta", "partial_json": said[at : at + 10]} for at in range(0, len(said), 10)]
+        events.append({"type": "content_block_start", "index": index, "content_block": start})
+        events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
+        events.append({"type": "content_block_stop", "index": index})
+    usage = {"output_tokens": payload["usage"]["output_tokens"]}
+    events.append({"type": "message_delta", "delta": {"stop_reason": payload["stop_reason"]}, "usage": usage})
+    return [*events, {"type": "message_stop"}]
+
+
+def _pieces(text: str | None) -> list[str]:
+    return re.findall(r"\S*\s*", text or "")[:-1]
 
 
 def models(names: Sequence[str], owner: str, context: int) -> bytes:

@@ -64,6 +64,22 @@ Answer = Callable[[Body], "str | Said | Failure"]
 
 
 @dataclass(frozen=True)
+class Stream:
+    """A reply that is sent piece by piece."""
+
+    pieces: list[bytes]
+    """Server-sent events."""
+    every: float
+    """Seconds between them."""
+    whole: bool
+    """Whether it ends; otherwise the connection is dropped."""
+
+
+Sent = Failure | Stream | bytes
+"""What goes over a connection."""
+
+
+@dataclass(frozen=True)
 class Seen:
     """A request as the server got it."""
 
@@ -90,6 +106,7 @@ class ScriptedServer:
         key: str | None = None,
         caching: bool = True,
         keep: bool = True,
+        streams: bool = True,
         hold: bool = False,
         port: int = 0,
     ) -> None:
@@ -99,6 +116,7 @@ class ScriptedServer:
         models: names it serves; others get a 404. owner: `owned_by` in /v1/models, by which vLLM is known.
         context: tokens of prompt and reply together; more gets a 400. key: the only key it takes; None takes any.
         caching: play a prefix cache of blocks of 16 tokens. keep: remember requests in `seen`.
+        streams: whether replies are streamed to those who ask for that; False: they get a 400.
         hold: answer nobody before `let_go` is called.
         """
         self.answer = answer
@@ -120,7 +138,7 @@ class ScriptedServer:
         """What its batch endpoints do and hold."""
         self.errors: list[BaseException] = []
         """What answer functions raised."""
-        self._keep = keep
+        self._keep, self.streams = keep, streams
         self._held: list[Callable[[], None]] | None = [] if hold else None
         self._blocks: set[int] | None = set() if caching else None
         self._planned: deque[Failure] = deque()
@@ -185,7 +203,7 @@ class ScriptedServer:
             transport.abort()
         await asyncio.sleep(0)
 
-    def respond(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> tuple[float, Failure | bytes]:
+    def respond(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> tuple[float, Sent]:
         """Seconds to wait, and then what to send."""
         target, path = path, path.partition("?")[0]
         if path == "/health":
@@ -201,14 +219,14 @@ class ScriptedServer:
             return 0.0, self.page
         if path == "/v1/models":
             return 0.0, replies.http(200, replies.models(self.models, self.owner, self.context))
-        batched: tuple[float, Failure | bytes] | None = self.batches.respond(self, method, target, headers, content)
+        batched: tuple[float, Sent] | None = self.batches.respond(self, method, target, headers, content)
         if batched is not None:
             return batched
         if method != "POST" or path not in replies.SHAPES:
             return 0.0, replies.error(404, "Not Found", None)
         return self.answer_to(path, json.loads(content), headers)
 
-    def answer_to(self, path: str, body: Body, headers: Mapping[str, str]) -> tuple[float, Failure | bytes]:
+    def answer_to(self, path: str, body: Body, headers: Mapping[str, str]) -> tuple[float, Sent]:
         """What a model says to a body, after how many seconds."""
         if self._keep:
             self.seen.append(Seen(path, body, headers, time.monotonic()))
@@ -225,6 +243,8 @@ class ScriptedServer:
                 f"tokens ({len(tokens)} in the messages, {wanted} in the completion). Please reduce the length."
             )
             return 0.0, replies.error(400, message, "context_length_exceeded")
+        if body.get("stream") and not self.streams:
+            return 0.0, replies.error(400, "this server takes no parameter `stream`", None)
         try:
             said = self.answer(body)
         except Exception as error:
@@ -239,6 +259,9 @@ class ScriptedServer:
         self.prompt_tokens += len(tokens)
         self.cached_tokens += cached
         self.completion_tokens += written
+        if body.get("stream"):
+            pieces = replies.streamed(path, payload)
+            return said.delay, Stream(pieces[: said.pieces], said.every, said.pieces is None)
         return said.delay, replies.http(200, json.dumps(payload).encode())
 
 
@@ -293,7 +316,7 @@ class _Connection(asyncio.Protocol):
         else:
             self.finish(reply)
 
-    def finish(self, reply: Failure | bytes) -> None:
+    def finish(self, reply: Sent) -> None:
         """Send it, unless the other side has gone."""
         if not self.busy or (isinstance(reply, Failure) and reply.kind == "hang"):
             return
@@ -301,10 +324,35 @@ class _Connection(asyncio.Protocol):
             self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{")
             self.transport.close()
             return
+        if isinstance(reply, Stream):
+            self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+            self.stream(reply, 0)
+            return
         self.busy = False
         self.server.open -= 1
         self.transport.write(self.failure(reply) if isinstance(reply, Failure) else reply)
         self.server.answered += self.asked and not isinstance(reply, Failure)
+        if self.buffer:
+            self.data_received(b"")
+
+    def stream(self, reply: Stream, at: int) -> None:
+        """Send the pieces from `at` on, unless the other side has gone."""
+        while self.busy and at < len(reply.pieces):
+            piece = reply.pieces[at]
+            self.transport.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+            at += 1
+            if reply.every:
+                asyncio.get_running_loop().call_later(reply.every, self.stream, reply, at)
+                return
+        if not self.busy:
+            return
+        if not reply.whole:
+            self.transport.close()
+            return
+        self.transport.write(b"0\r\n\r\n")
+        self.busy = False
+        self.server.open -= 1
+        self.server.answered += 1
         if self.buffer:
             self.data_received(b"")
 
