@@ -134,7 +134,7 @@ def activate(
         UserError: a text is empty, or a dictionary is unknown or cannot be loaded.
     """
     special = bool(bench.store.manifest.plan.get("include_special"))
-    prompts = [t if isinstance(t, Prompt) else Prompt.from_text(bench.subject, t, special) for t in texts]
+    prompts = [t if isinstance(t, Prompt) else Prompt.from_text(bench.speaker, t, special) for t in texts]
     if not all(map(len, prompts)):
         raise UserError("The text is empty: give one with at least one token.")
     windows = [(n, a) for n, prompt in enumerate(prompts) for a in range(0, len(prompt), bench.window)]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ _FIT_TOKENS = 512
 """Tokens of each shard on which the variance unexplained is measured."""
 _LANES = 4
 
-Reader = Callable[[Tensor], dict[str, Tensor]]
+_Read = Callable[[Tensor], dict[str, Tensor]]
 
 
 @dataclass
@@ -56,6 +56,23 @@ class Found(NamedTuple):
     """Of each dictionary: global feature id, split, token counted over the corpus, value."""
     fits: dict[str, Fit]
     """By the names of the dictionaries that reconstruct something; empty but in the first batches of a shard."""
+
+
+class Reader(Protocol):
+    """Finds the activations on the windows of shards."""
+
+    @property
+    def width(self) -> int:
+        """Features of all dictionaries together."""
+        ...
+
+    def run(self, shards: Iterable[Shard]) -> Generator[Found]:
+        """Batch after batch; what comes out has the order of what goes in."""
+        ...
+
+    def activations_a_token(self, windows: Sequence[np.ndarray]) -> float:
+        """Activations of all dictionaries on some windows, by their tokens."""
+        ...
 
 
 class _Job(NamedTuple):
@@ -113,7 +130,7 @@ class ForwardPass:
                 room -= min(room, tokens)
 
     @torch.inference_mode()
-    def _harvest(self, job: _Job, read: Reader) -> Found:
+    def _harvest(self, job: _Job, read: _Read) -> Found:
         shard, which = job.shard, job.which
         batch = padded(shard.windows.rows(which), self.bos)
         found = Found(shard, len(batch.flat), [], {})
@@ -143,7 +160,7 @@ class ForwardPass:
             inputs = self._capture(batch, read)
             return sum(len(self.encode(d, inputs[d.facts.hook_in]).value) for d in self.dictionaries) / len(batch.flat)
 
-    def _capture(self, batch: Batch, read: Reader) -> dict[str, Tensor]:
+    def _capture(self, batch: Batch, read: _Read) -> dict[str, Tensor]:
         """The tensors at the hook points, one row for each real token."""
         start = time.perf_counter()
         captured = read(torch.from_numpy(batch.ids))

@@ -98,6 +98,11 @@ class Gauge(ABC):
         return False
 
     @property
+    def longest(self) -> int:
+        """Most tokens that can be read whole, BOS not counted."""
+        return 1 << 30
+
+    @property
     def words(self) -> list[str]:
         """The text of every token id that can be read."""
         return self.speaker.vocabulary

@@ -19,8 +19,9 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -30,13 +31,13 @@ from dragoman.store.disk import disk_errors
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.locking import write_lock
-from dragoman.store.records import SPLITS, DictionaryInfo
+from dragoman.store.records import SPLITS, DictionaryInfo, SubjectInfo
 from dragoman.store.seal import StaticTables, seal
 from dragoman.store.streams import ahead
 
 from .dictionaries import Dictionary, load_all
 from .documents import Corpus
-from .forward import Clock, ForwardPass
+from .forward import Clock, ForwardPass, Reader
 from .harvest_config import SHARD_TOKENS, HarvestConfig, resolve
 from .logits import logit_effects
 from .neighbours import neighbours
@@ -44,6 +45,7 @@ from .progress import Progress
 from .projection import Projection, project
 from .scale import with_scales
 from .shards import Fit, Rest, Shard, ShardWriter, finished, open_plan
+from .speaking import TokenizerSpeaker
 from .subject import Subject
 from .windows import TokenizedDocument, cut, tokenized
 
@@ -118,27 +120,44 @@ def harvest(
     described = config.describe(subject, loaded)
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
     if (store_path / "manifest.json").exists():
-        return _finished_store(store_path, digest)
+        return finished_store(store_path, digest)
     forward = ForwardPass(subject, loaded, config.prepend_bos, config.batch_size)
     if clock is not None:
         forward.clock = clock
+    making = Making(
+        speaker=subject,
+        info=subject.info.model_copy(update={"prepend_bos": config.prepend_bos}),
+        forward=forward,
+        infos=lambda done: _infos(loaded, done),
+        tables=lambda: StaticTables(logit_effects(subject, loaded), neighbours(loaded)),
+        parts=forward.clock.parts,
+    )
     with write_lock(store_path), disk_errors("harvesting", store_path):
-        _fill(store_path, subject, loaded, config, described, digest, forward, progress)
+        fill(store_path, making, config, described, digest, progress)
     return Store.open(store_path)
 
 
-def _fill(
-    store_path: Path,
-    subject: Subject,
-    dictionaries: Sequence[Dictionary],
-    config: HarvestConfig,
-    described: dict[str, object],
-    digest: str,
-    forward: ForwardPass,
-    show: bool,
-) -> None:
+@dataclass(frozen=True)
+class Making:
+    """What a store is filled from: a subject with dictionaries, or another source of features."""
+
+    speaker: TokenizerSpeaker
+    """Cuts the text into tokens."""
+    info: SubjectInfo
+    """What the manifest says of the model."""
+    forward: Reader
+    """Finds the activations."""
+    infos: Callable[[Sequence[Rest]], list[DictionaryInfo]]
+    """What the manifest says of the dictionaries, once all shards are done."""
+    tables: Callable[[], StaticTables]
+    """What is computed from weights alone."""
+    parts: dict[str, float] = field(default_factory=dict)
+    """Seconds spent."""
+
+
+def fill(store_path: Path, making: Making, config: HarvestConfig, described: dict[str, object], digest: str, show: bool) -> None:
     """All shards, the static tables, and the seal."""
-    build, parts = store_path / "build", forward.clock.parts
+    build, parts, forward, subject = store_path / "build", making.parts, making.forward, making.speaker
     open_plan(build, digest, described, " ".join(sys.argv))
     done = finished(build)
     projection = project(subject, config, forward)
@@ -160,16 +179,16 @@ def _fill(
                 config.text.cleaned,
             )
         _check_splits(done)
-        infos = _infos(dictionaries, done)
+        infos = making.infos(done)
         bar.say("logit effects and neighbours")
         start = time.perf_counter()
-        tables = StaticTables(logit_effects(subject, dictionaries), neighbours(dictionaries))
+        tables = making.tables()
         parts["static"] = time.perf_counter() - start
         bar.say("sealing the store")
         start = time.perf_counter()
         seal(
             store_path,
-            subject=subject.info.model_copy(update={"prepend_bos": config.prepend_bos}),
+            subject=making.info,
             dictionaries=infos,
             vocabulary=subject.vocabulary,
             plan={**described, "hash": digest, "implausible": [i.name for i in infos if _implausible(i)]},
@@ -179,7 +198,7 @@ def _fill(
         parts["seal"] = time.perf_counter() - start
 
 
-def _shards(subject: Subject, config: HarvestConfig, done: Sequence[Rest]) -> Iterator[Shard]:
+def _shards(subject: TokenizerSpeaker, config: HarvestConfig, done: Sequence[Rest]) -> Iterator[Shard]:
     """The shards that are not done."""
     special = np.array(sorted(subject.special_ids(config.include_special)), np.int32)
     number, context, total = len(done), done[-1].next_context if done else 0, sum(rest.tokens for rest in done)
@@ -207,7 +226,8 @@ def _shards(subject: Subject, config: HarvestConfig, done: Sequence[Rest]) -> It
 # Checks and facts
 
 
-def _finished_store(store_path: Path, digest: str) -> Store:
+def finished_store(store_path: Path, digest: str) -> Store:
+    """A store that is there already. Raises `UserError` where it was made with other settings."""
     store = Store.open(store_path)
     if store.manifest.plan.get("hash") != digest:
         raise UserError(f"{store_path} is a finished store made with other settings: use another --store, or delete it.")

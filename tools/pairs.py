@@ -10,9 +10,8 @@ from dragoman.store.errors import UserError
 
 from .edit import Edited, apply
 from .edits import Case, Delete, Edit, Insert, OfItsKind, Repeat, Shift, Space, Substitute, Swap, Truncate
-from .gauge import Focus
+from .gauge import Focus, Gauge
 from .kinds import LONGEST
-from .probe import Probe
 from .prompt import Prompt
 
 LIMIT = 300
@@ -85,7 +84,7 @@ class Pairs:
 
 
 def minimal_pairs(
-    probe: Probe,
+    probe: Gauge,
     text: str | Prompt,
     position: int | None = None,
     reach: int = 8,
@@ -113,9 +112,9 @@ def minimal_pairs(
     if reach < 0 or substitutes < 0 or not 1 <= limit <= LIMIT:
         raise UserError(f"Reach and substitutes cannot be below 0, and 1 to {LIMIT} pairs can be listed.")
     focus = probe.focus(text, position)
-    prompt = Prompt.from_ids(probe.subject, focus.ids)
+    prompt = Prompt.from_ids(probe.speaker, focus.ids)
     at, seen, tried = len(prompt) - 1, {prompt.ids}, []
-    longest = probe.subject.max_positions - int(probe.prepend_bos)
+    longest = probe.longest
     for edit in small_edits(probe, prompt, reach, substitutes):
         edited = apply(probe, prompt, [edit])
         image = edited.image(at)
@@ -138,7 +137,7 @@ def minimal_pairs(
     )
 
 
-def small_edits(probe: Probe, prompt: Prompt, reach: int, substitutes: int) -> Iterator[Edit]:
+def small_edits(probe: Gauge, prompt: Prompt, reach: int, substitutes: int) -> Iterator[Edit]:
     """The edits of `minimal_pairs`, not yet made; the position is the prompt's last token, which no edit deletes."""
     last = len(prompt) - 1
     neutral = _neutral(probe)
@@ -166,15 +165,15 @@ def small_edits(probe: Probe, prompt: Prompt, reach: int, substitutes: int) -> I
         yield from (Shift(by) for by in _SHIFTS)
 
 
-def _neutral(probe: Probe) -> str | None:
+def _neutral(probe: Gauge) -> str | None:
     """A token that means nothing to the feature; None where there is no corpus, or none on which it is never active."""
     try:
-        return probe.subject.vocabulary[probe.neutral]
+        return probe.speaker.vocabulary[probe.neutral]
     except UserError:
         return None
 
 
-def _pair(probe: Probe, edited: Edited, value: float, focus: Focus) -> Pair:
+def _pair(probe: Gauge, edited: Edited, value: float, focus: Focus) -> Pair:
     old, new = edited.before.text, edited.after.text
     first = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     tail = next(

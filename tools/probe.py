@@ -14,7 +14,7 @@ from dragoman.store.view import TrainView
 
 from .dictionaries import Dictionary, pre_activations
 from .dictionaries.dictionary import DENSE
-from .gauge import Gauge
+from .gauge import Gauge, SourceGauge
 from .kinds import Kinds
 from .source import Batch, excluded, padded
 from .subject import Subject
@@ -85,6 +85,11 @@ class Probe(Gauge):
         return hasattr(self.dictionary, "pre_activations")
 
     @property
+    def longest(self) -> int:
+        """Most tokens that the model can read whole, BOS not counted."""
+        return self.subject.max_positions - int(self.prepend_bos)
+
+    @property
     def words(self) -> list[str]:
         """The text of every token id that the model has."""
         return self.subject.vocabulary[: int(self.subject.text_config.vocab_size)]
@@ -96,7 +101,7 @@ class Probe(Gauge):
 
         Rows longer than a window are cut, as a harvest does; with `cut` false only those that the model cannot read whole.
         """
-        length = self.window if cut else max(self.window, self.subject.max_positions - int(self.prepend_bos))
+        length = self.window if cut else max(self.window, self.longest)
         pieces = [row[a : a + length] for row in rows for a in range(0, max(len(row), 1), length)]
         read: list[np.ndarray] = [np.zeros(0, np.float32)] * len(pieces)
         for which in self._batches([len(piece) for piece in pieces]):
@@ -221,3 +226,26 @@ class Probe(Gauge):
             batches.append(order[at : at + size])
             at += size
         return batches
+
+
+def gauge_of(bench: Workbench, feature: str | int | FeatureKey) -> Gauge:
+    """What reads a store's feature: a probe, or where there is no model the source of its activations.
+
+    Raises:
+        UserError: there is no such feature, or what gives its activations cannot be loaded.
+    """
+    if bench.has_model:
+        return Probe.of(bench, feature)
+    number = bench.store.id(feature)
+    key, stats = bench.store.key(number), bench.stats(number)
+    return SourceGauge(
+        bench.speaker,
+        bench.source(key.dictionary),
+        key.index,
+        str(key),
+        window=bench.window,
+        threshold=stats.threshold,
+        maximum=stats.max,
+        train=bench.train,
+        kinds=bench.kinds,
+    )

@@ -7,9 +7,9 @@ from itertools import islice
 
 import numpy as np
 
-from .forward import ForwardPass
+from .forward import Reader
 from .harvest_config import HarvestConfig
-from .subject import Subject
+from .speaking import TokenizerSpeaker
 from .windows import cut, tokenized
 
 _DOCUMENTS = 64
@@ -57,7 +57,7 @@ class Projection:
         )
 
 
-def project(subject: Subject, config: HarvestConfig, forward: ForwardPass) -> Projection:
+def project(subject: TokenizerSpeaker, config: HarvestConfig, forward: Reader) -> Projection:
     """Look at the first documents: tokens a byte, and activations a token."""
     special = np.array(sorted(subject.special_ids(config.include_special)), np.int32)
     documents = list(islice(tokenized(subject, config.text, special, at_a_time=1 << 14), _DOCUMENTS))

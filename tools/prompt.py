@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .subject import Tokens
+from .speaking import Tokens
 from .windows import without
 
 

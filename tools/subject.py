@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -27,18 +26,8 @@ from .fingerprint import files_hash, tensors_hash
 from .hooks import HookPoint, parse_hook_point
 from .linear import PackedModules
 from .loading import choose_device, choose_dtype, load_model, locate, weight_files
+from .speaking import TokenizerSpeaker
 from .watching import watch
-
-
-class Tokens(NamedTuple):
-    """A tokenized text, special tokens not added."""
-
-    ids: np.ndarray
-    """int32 (tokens,)."""
-    starts: np.ndarray
-    """int32 (tokens,): where what the token contributes to the text begins; equal to the previous token's end."""
-    ends: np.ndarray
-    """int32 (tokens,): where it ends, in characters."""
 
 
 class _Stop(Exception):
@@ -46,7 +35,7 @@ class _Stop(Exception):
 
 
 @dataclass
-class Subject:
+class Subject(TokenizerSpeaker):
     """A causal LM and its tokenizer.
 
     Load one with `Subject.load`; the constructor is for models that are already in memory.
@@ -91,7 +80,6 @@ class Subject:
         """What the store keeps about the model, with the hashes of its weights and tokenizer."""
         config = self.text_config
         weights = files_hash(weight_files(self.folder)) if self.folder else tensors_hash(self.model.state_dict())
-        tokenizer = tensors_hash({"tokenizer": self.tokenizer.backend_tokenizer.to_str()})
         return SubjectInfo(
             name=self.name,
             family=self.family.name,
@@ -99,7 +87,7 @@ class Subject:
             d_model=self.d_model,
             vocabulary=int(config.vocab_size),
             weights_hash=weights,
-            tokenizer_hash=tokenizer,
+            tokenizer_hash=self.tokenizer_hash,
             prepend_bos=self.prepends_bos,
         )
 
@@ -107,6 +95,11 @@ class Subject:
     def text_config(self) -> Any:
         """The config of the language part."""
         return self.model.config.get_text_config()
+
+    @property
+    def entries(self) -> int:
+        """Token ids that the model has."""
+        return int(self.text_config.vocab_size)
 
     @property
     def layers(self) -> int:
@@ -145,70 +138,6 @@ class Subject:
         if kind == "mlp_hidden":
             return int(self.projection(hook_point, "mlp").shape[0])
         return self.d_model
-
-    # Text and tokens
-
-    @cached_property
-    def bos_id(self) -> int | None:
-        """Token id of BOS, if the tokenizer has one."""
-        bos = self.tokenizer.bos_token_id
-        return None if bos is None else int(bos)
-
-    @cached_property
-    def prepends_bos(self) -> bool:
-        """The tokenizer's habit: whether it puts BOS before a text by itself."""
-        ids = self.tokenizer("a").input_ids
-        return self.bos_id is not None and len(ids) > 0 and ids[0] == self.bos_id
-
-    def special_ids(self, include_special: bool = False) -> frozenset[int]:
-        """Token ids that are taken out of documents: BOS, EOS and PAD, and unless `include_special` all other special tokens.
-
-        An unknown-token that is not one of the first three stands for text and is kept.
-        """
-        tokenizer = self.tokenizer
-        always = {i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) if i is not None}
-        others = set() if include_special else set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
-        return frozenset(always | others)
-
-    def tokenize(self, text: str) -> Tokens:
-        """Tokens of a text, no special tokens added."""
-        return next(iter(self.tokenize_many([text])))
-
-    def tokenize_many(self, texts: Sequence[str]) -> Iterator[Tokens]:
-        """Tokens of each text. What the tokens contribute to the text is contiguous: nothing between them is lost."""
-        for encoding in self.tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False):
-            ends = np.fromiter((end for _, end in encoding.offsets), np.int32, len(encoding.ids))
-            ends = np.maximum.accumulate(ends)
-            starts = np.concatenate([np.zeros(min(1, len(ends)), np.int32), ends[:-1]])
-            yield Tokens(np.array(encoding.ids, np.int32), starts, ends)
-
-    def tokenize_inside(self, text: str) -> list[int]:
-        """Token ids of a piece of text that stands in the middle of one, so that no space is put before it."""
-        backend = self.tokenizer.backend_tokenizer
-        for lead in ("\n", "a", "."):
-            before = backend.encode(lead, add_special_tokens=False).ids
-            ids = backend.encode(lead + text, add_special_tokens=False).ids
-            if before and ids[: len(before)] == before:
-                return list(ids[len(before) :])
-        return list(backend.encode(text, add_special_tokens=False).ids)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of some token ids, special tokens included."""
-        return str(self.tokenizer.backend_tokenizer.decode(list(ids), skip_special_tokens=False))
-
-    @cached_property
-    def vocabulary(self) -> list[str]:
-        """The text of each token id as it stands in the middle of a text; a part of a character reads U+FFFD."""
-        backend = self.tokenizer.backend_tokenizer
-        size = max(int(self.text_config.vocab_size), backend.get_vocab_size())
-        lead = backend.encode("a", add_special_tokens=False).ids[:1]
-        lead_text = backend.decode(lead, skip_special_tokens=False) if lead else ""
-        known = [i for i in range(size) if backend.id_to_token(i) is not None]
-        texts = backend.decode_batch([[*lead, i] for i in known], skip_special_tokens=False)
-        words = [""] * size
-        for i, text in zip(known, texts, strict=True):
-            words[i] = text[len(lead_text) :] if text.startswith(lead_text) else text
-        return words
 
     # Modules
 

@@ -11,7 +11,7 @@ from dragoman.store.records import Split
 from dragoman.store.splits import document_hash, split_of
 
 from .documents import Corpus
-from .subject import Subject, Tokens
+from .speaking import TokenizerSpeaker, Tokens
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Windows:
 
 
 def tokenized(
-    subject: Subject, corpus: Corpus, special: np.ndarray, skip: int = 0, at_a_time: int = 1 << 18
+    subject: TokenizerSpeaker, corpus: Corpus, special: np.ndarray, skip: int = 0, at_a_time: int = 1 << 18
 ) -> Iterator[TokenizedDocument]:
     """Documents with their tokens; the first `skip` are only counted. Tokenized are so many characters at a time."""
     waiting: list[tuple[int, str, str]] = []

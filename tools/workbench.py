@@ -1,5 +1,7 @@
 """From a store to something one can experiment with: its subject and dictionaries, found again and checked against the manifest.
 
+A store of made features has no subject: the programs that stand in its folder give the activations.
+
 The manifest keeps the places as the user gave them. A relative one is looked for from the current folder, then from the folder
 above the store and those above that, so that a project that moved as a whole still opens; what came with this package is looked
 for in the package as it is installed now. The hashes decide whether what was found is what the store was harvested from.
@@ -24,11 +26,18 @@ from dragoman.store.view import TrainView
 from .dictionaries import Dictionary, load_all
 from .fingerprint import tensors_hash
 from .kinds import Kinds
-from .source import SubjectSource
+from .programs.harvest import source_of, voice_of
+from .programs.source import FORMAT
+from .source import FeatureSource, SubjectSource
+from .speaking import TokenizerSpeaker
 from .subject import Subject
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 """Where the folders evals, tools and so on lie."""
+NO_MODEL = (
+    "The features of this store are programs, and there is no model behind them that could be changed: use activate, edit and "
+    "search-inputs."
+)
 
 
 class LocatedFeature(NamedTuple):
@@ -64,6 +73,7 @@ class Workbench:
         self.lock = threading.RLock()
         """Held by whoever runs the model while other threads may run it as well: edits of a forward pass meet every thread's."""
         self._loaded: dict[str, Dictionary] = {}
+        self._programs: dict[str, FeatureSource] = {}
         self._given: dict[str, Dictionary | str] = {}
         self._stats: dict[int, TrainStats] = {}
         names = [info.name for info in store.dictionaries]
@@ -95,13 +105,20 @@ class Workbench:
 
     # What it holds
 
+    @property
+    def has_model(self) -> bool:
+        """Whether a model gives the activations; otherwise programs do, which are in the store."""
+        return all(info.format != FORMAT for info in self.store.dictionaries)
+
     @cached_property
     def subject(self) -> Subject:
         """The model the store was harvested from.
 
         Raises:
-            UserError: it is not where it was, or its weights or tokenizer are not those of the harvest.
+            UserError: it is not where it was, its weights or tokenizer are not those of the harvest, or there is none.
         """
+        if not self.has_model:
+            raise UserError(NO_MODEL)
         if isinstance(self._model, Subject):
             return self._checked(self._model)
         recorded = self.store.subject.name
@@ -113,6 +130,15 @@ class Workbench:
                 raise
             raise UserError(f"The model of this store, {recorded}, was not found: say with --model where it is now.") from error
         return self._checked(subject)
+
+    @cached_property
+    def speaker(self) -> TokenizerSpeaker:
+        """What cuts texts into tokens: the subject, or the tokenizer of a store without a model.
+
+        Raises:
+            UserError: it cannot be loaded, or has changed.
+        """
+        return self.subject if self.has_model else voice_of(self.store)
 
     @property
     def dictionaries(self) -> dict[str, Dictionary]:
@@ -130,6 +156,8 @@ class Workbench:
             if info is None:
                 have = ", ".join(info.name for info in self.store.dictionaries)
                 raise UserError(f"There is no dictionary {name!r} in this store: it has {have}.")
+            if info.format == FORMAT:
+                raise UserError(NO_MODEL)
             self._loaded[name] = self._load(info)
         return self._loaded[name]
 
@@ -142,8 +170,10 @@ class Workbench:
         name, index = self.store.key(self.store.id(feature))
         return LocatedFeature(self.dictionary(name), index)
 
-    def source(self, dictionary: str | Dictionary, batch_size: int = 16) -> SubjectSource:
-        """The subject with one dictionary, BOS as in the store."""
+    def source(self, dictionary: str | Dictionary, batch_size: int = 16) -> FeatureSource:
+        """What gives the activations of a dictionary: the subject with it, BOS as in the store, or programs."""
+        if isinstance(dictionary, str) and not self.has_model:
+            return self._made(dictionary)
         loaded = self.dictionary(dictionary) if isinstance(dictionary, str) else dictionary
         return SubjectSource(self.subject, loaded, self.prepend_bos, batch_size)
 
@@ -188,6 +218,14 @@ class Workbench:
         return self.stats(feature).max
 
     # Finding and checking
+
+    def _made(self, name: str) -> FeatureSource:
+        if name not in self._programs:
+            info = next((info for info in self.store.dictionaries if info.name == name), None)
+            if info is None:
+                raise UserError(f"There is no dictionary {name!r} in this store.")
+            self._programs[name] = source_of(self.store, info, self.speaker)
+        return self._programs[name]
 
     def _checked(self, subject: Subject) -> Subject:
         wanted, found = self.store.subject, subject.info

@@ -129,15 +129,15 @@ def _experiments(
     from dragoman.tools.activate import activate as run
     from dragoman.tools.attribution import Attribution, gradient, integrated_gradients, occlude
     from dragoman.tools.minimal import minimal_set, minimal_suffix
-    from dragoman.tools.probe import Probe
+    from dragoman.tools.probe import gauge_of
 
     from .experiments import show
     from .output import as_json, console
 
-    probe, results = Probe.of(bench, feature), []
+    probe, results = gauge_of(bench, feature), []
     for text in given:
         prompt = probe.prompt(text)
-        of: dict[str, Any] = {"activation": run(bench, [prompt], [probe.dictionary.facts.name])[0].strip(probe.key)}
+        of: dict[str, Any] = {"activation": run(bench, [prompt], [probe.key.rpartition("/")[0]])[0].strip(probe.key)}
         if minimal:
             of["suffix"] = minimal_suffix(probe, prompt, position)
             of["set, others deleted"] = minimal_set(probe, prompt, position)

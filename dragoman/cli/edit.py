@@ -61,7 +61,7 @@ def edit(
     """
     from dragoman.tools.edit import compare
     from dragoman.tools.pairs import minimal_pairs
-    from dragoman.tools.probe import Probe
+    from dragoman.tools.probe import gauge_of
     from dragoman.tools.workbench import Workbench
 
     from .experiments import show, texts
@@ -84,7 +84,7 @@ def edit(
         raise UserError("--pairs makes its own edits: leave the others out.")
     (read,) = texts([text])
     with Workbench.open(store, model, dictionary or (), device) as bench:
-        probe = Probe.of(bench, feature)
+        probe = gauge_of(bench, feature)
         result: Any
         if pairs:
             result = minimal_pairs(probe, read, position, reach=reach, limit=top)

@@ -40,7 +40,7 @@ def search_inputs(
 
         dragoman search-inputs S 88 --from-nothing --method gradient --fluency 0.05
     """
-    from dragoman.tools.probe import Probe
+    from dragoman.tools.probe import gauge_of
     from dragoman.tools.search import search_inputs as run
     from dragoman.tools.workbench import Workbench
 
@@ -48,7 +48,7 @@ def search_inputs(
     from .output import as_json, console
 
     with Workbench.open(store, model, dictionary or (), device) as bench:
-        probe = Probe.of(bench, feature)
+        probe = gauge_of(bench, feature)
         found = run(probe, method, from_nothing, length, budget, seed, top, fluency)  # type: ignore[arg-type]
         if json:
             as_json(asdict(found))

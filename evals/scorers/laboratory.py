@@ -26,11 +26,12 @@ from dragoman.evals.judge.reader import Passage
 from dragoman.store.errors import UserError
 from dragoman.tools.edit import Edited, apply
 from dragoman.tools.edits import Edit
+from dragoman.tools.gauge import Gauge
 from dragoman.tools.intervene import steers
 from dragoman.tools.interventions import FeatureEdit, Intervention, generate, random_direction
 from dragoman.tools.interventions.texts import batches, token_ids
 from dragoman.tools.pairs import small_edits
-from dragoman.tools.probe import Probe
+from dragoman.tools.probe import gauge_of
 from dragoman.tools.prompt import Prompt
 from dragoman.tools.workbench import Workbench
 
@@ -121,7 +122,7 @@ class WorkbenchLaboratory:
         self.bench = bench
         self._thread = ThreadPoolExecutor(1, "laboratory")
         self._kept: OrderedDict[object, list[Any]] = OrderedDict()
-        self._probes: OrderedDict[int, Probe] = OrderedDict()
+        self._probes: OrderedDict[int, Gauge] = OrderedDict()
         self._live: tuple[int, ...] | None = None
 
     def __enter__(self) -> WorkbenchLaboratory:
@@ -178,7 +179,7 @@ class WorkbenchLaboratory:
     # On the laboratory's thread
 
     def _passage(self, text: str) -> Passage:
-        prompt = Prompt.from_text(self.bench.subject, text)
+        prompt = Prompt.from_text(self.bench.speaker, text)
         return Passage(prompt.strings[: self.bench.window], prompt.ids[: self.bench.window])
 
     def _activations(self, feature: int, passages: Sequence[Passage]) -> list[Values]:
@@ -191,7 +192,7 @@ class WorkbenchLaboratory:
 
     def _alter(self, feature: int, passage: Passage, most: int, seed: int) -> list[Altered]:
         probe = self._probe(feature)
-        prompt = Prompt.from_ids(probe.subject, passage.ids)
+        prompt = Prompt.from_ids(probe.speaker, passage.ids)
         kinds: dict[type, list[Edit]] = defaultdict(list)
         for edit in small_edits(probe, prompt, self.reach, self.substitutes):
             kinds[type(edit)].append(edit)
@@ -206,7 +207,7 @@ class WorkbenchLaboratory:
                 found[edited.ids] = Altered(Passage(edited.strings, edited.ids), str(edit))
         return list(found.values())
 
-    def _edited(self, probe: Probe, prompt: Prompt, edit: Edit) -> Prompt | None:
+    def _edited(self, probe: Gauge, prompt: Prompt, edit: Edit) -> Prompt | None:
         """The prompt after an edit, None where it cannot be made or the tokenizer would cut the new text otherwise."""
         try:
             edited: Edited = apply(probe, prompt, [edit])
@@ -248,9 +249,9 @@ class WorkbenchLaboratory:
         )
         return [said.text for said in made]
 
-    def _probe(self, feature: int) -> Probe:
+    def _probe(self, feature: int) -> Gauge:
         if feature not in self._probes:
-            self._probes[feature] = Probe.of(self.bench, feature)
+            self._probes[feature] = gauge_of(self.bench, feature)
             while len(self._probes) > _KEPT:
                 self._probes.popitem(last=False)
         return self._probes[feature]

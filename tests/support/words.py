@@ -12,7 +12,7 @@ from dragoman.store.features import Store
 from dragoman.store.manifest import FEATURES
 from dragoman.tools.query import train_query
 from dragoman.tools.source import SparseActivations
-from dragoman.tools.subject import Tokens
+from dragoman.tools.speaking import Tokens
 from dragoman.tools.toolbox import Desk
 from dragoman.tools.toolkit.desk import bare
 from tests.support.synthetic import WORDS

@@ -15,6 +15,7 @@ import torch
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.tools.harvest import harvest
+from dragoman.tools.source import SubjectSource
 from dragoman.tools.subject import Subject
 from dragoman.tools.workbench import Workbench
 
@@ -53,7 +54,7 @@ def test_a_moved_project_opens_and_reproduces_what_is_stored(copy: Path) -> None
         assert list(bench.dictionaries) == ["probes", "mlp.0"]
         assert bench.feature("mlp.0/7") == bench.feature(5 + 7) == (bench.dictionary("mlp.0"), 7)
         source = bench.source("probes")
-        assert source.prepend_bos and bench.window == 20
+        assert isinstance(source, SubjectSource) and source.prepend_bos and bench.window == 20
         tokens = bench.store.tokens("test")
         rows = [tokens.ids[a:b].tolist() for a, b in zip(tokens.starts[:-1], tokens.starts[1:], strict=True)]
         got = source.activations(rows)

@@ -255,18 +255,22 @@ class Desk:
 
 def _desk(kind: type[Desk], bench: Workbench, close: Callable[[], None]) -> Desk:
     store = bench.store
-    machine = Machine(
-        lambda: bench.subject,
-        lambda name: bench.dictionary(name),
-        prepend_bos=bench.prepend_bos,
-        special=bool(store.manifest.plan.get("include_special")),
-    )
+    machine = None
+    if bench.has_model:
+        machine = Machine(
+            lambda: bench.subject,
+            lambda name: bench.dictionary(name),
+            prepend_bos=bench.prepend_bos,
+            special=bool(store.manifest.plan.get("include_special")),
+        )
     return kind(
         bench.train,
         store.dictionaries,
         name=store.path.name,
         window=int(store.manifest.plan.get("window", 128)),
         machine=machine,
+        speaker=None if machine else bench.speaker,
+        sources=None if machine else {info.name: bench.source(info.name) for info in store.dictionaries},
         labels=lambda: [bare(label) for label in store.ledger.labels() if label.agent != HUMAN],
         query=lambda sql, labels: train_query(store.path / FEATURES, sql, labels),
         lock=bench.lock,

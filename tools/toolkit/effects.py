@@ -195,6 +195,8 @@ def logit_effects(study: Study, watch: Watch | None = None, feature: Address | N
         machine = desk.model()
         with desk.lock:
             chosen = linear_effects(machine.subject, machine.dictionary(key.dictionary), key.index, chosen=watch).chosen
+    if not promoted and desk.machine is None:
+        desk.model()
     if not promoted:
         raise ToolError(f"{key} does not write to the residual stream, so it has no linear effect: steer it instead.")
     lines = [
