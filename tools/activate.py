@@ -147,7 +147,7 @@ def activate(
             got = bench.source(info.name, batch_size).activations(rows)
             parts.append((owner[got.row], first[got.row] + got.position, got.feature.astype(np.int64) + info.offset, got.value))
     for name in dictionaries or ():
-        bench.dictionary(name)
+        bench.source(name)
     text, token, feature, value = (
         (np.concatenate(column) for column in zip(*parts, strict=True)) if parts else (np.zeros(0, np.int64),) * 4
     )

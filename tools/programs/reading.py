@@ -6,6 +6,7 @@ stands at a token never depends on what follows it.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 
@@ -18,6 +19,8 @@ from dragoman.tools.patterns.forms import bare
 SEPARATOR = "\f"
 """Stands after every window in the joined text; a form feed inside a token is read as a space."""
 Mask = NDArray[np.bool_]
+_KEPT = 256
+"""Masks that a reading remembers."""
 
 
 class Lexicon:
@@ -27,9 +30,10 @@ class Lexicon:
         """`vocabulary` is the text of every token id as it stands in the middle of a text."""
         self.texts = [text.replace(SEPARATOR, " ") for text in vocabulary]
         self.bare = [bare(text) for text in self.texts]
-        numbers: dict[str, int] = {}
+        self.numbers: dict[str, int] = {}
+        """The symbol of each text."""
         self.symbol: Int64[np.ndarray, " vocabulary"] = np.array(
-            [numbers.setdefault(text, len(numbers)) for text in self.bare], np.int64
+            [self.numbers.setdefault(text, len(self.numbers)) for text in self.bare], np.int64
         )
         """A number for each token that twins with and without a space before them share."""
         self.lengths: Int64[np.ndarray, " vocabulary"] = np.array([len(text) for text in self.texts], np.int64)
@@ -63,15 +67,19 @@ class Reading:
         self.index = np.arange(len(self.ids))
         self.row_start = self.starts[self.row]
         self.position = self.index - self.row_start
-        self._kept: dict[Hashable, Mask] = {}
+        self._kept: OrderedDict[Hashable, Mask] = OrderedDict()
+        self._units: dict[str, NDArray[np.int64]] = {"text": self.row_start}
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def keep(self, key: Hashable, make: Callable[[], Mask]) -> Mask:
-        """What was made for this key."""
+        """What was made for this key; kept for a while."""
         if key not in self._kept:
             self._kept[key] = make()
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
         return self._kept[key]
 
     # Tokens
@@ -107,12 +115,15 @@ class Reading:
 
     def start_of(self, unit: str) -> Int64[np.ndarray, " tokens"]:
         """First token of the text (the window), line or sentence of each token; what ends one still belongs to it."""
-        if unit == "text":
-            return self.row_start
+        if unit not in self._units:
+            self._units[unit] = self._start_of(unit)
+        return self._units[unit]
+
+    def _start_of(self, unit: str) -> NDArray[np.int64]:
         marks = "\n" if unit == "line" else ".!?\n"
         ends = self.lexicon.having(("ends", unit), lambda text: any(mark in text for mark in marks))[self.ids]
         begins = ~ends & np.concatenate([[True], ends[:-1]]) if len(ends) else ends
-        return np.maximum(np.maximum.accumulate(np.where(begins, self.index, 0)), self.row_start)
+        return np.asarray(np.maximum(np.maximum.accumulate(np.where(begins, self.index, 0)), self.row_start))
 
     def last_before(self, mask: Mask) -> Int64[np.ndarray, " tokens"]:
         """The last marked token before each token, whatever the window, or -1."""

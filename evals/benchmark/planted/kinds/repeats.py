@@ -1,0 +1,51 @@
+"""Words that stood in the text before: how often, how long ago, after what."""
+
+from __future__ import annotations
+
+from dragoman.evals.benchmark.planted.idea import Draw, Idea
+from dragoman.tools.programs.agreement import Copies, Recent
+from dragoman.tools.programs.counting import EveryOther, Time
+from dragoman.tools.programs.logic import All
+from dragoman.tools.programs.tokens import Shape
+
+SHAPES = {
+    "word": "a token of four letters or more",
+    "long": "a token of six letters or more",
+    "capitalised": "a capitalised token",
+    "letters": "a token of letters",
+}
+"""Open classes of tokens: a pattern has no counter, let alone one for each of them."""
+
+
+def recent(draw: Draw) -> Idea | None:
+    """A word that stood a short while ago."""
+    shape, within = draw.rng.choice(tuple(SHAPES)), draw.rng.randint(4, 20)
+    term = All((Shape(shape), Recent(within)))
+    text = f"on {SHAPES[shape]} if the same token is among the {within} tokens before it"
+    return Idea("recent", term, text, None)
+
+
+def so_manieth(draw: Draw) -> Idea | None:
+    """A word's own second or third time."""
+    shape, which = draw.rng.choice(tuple(SHAPES)), draw.rng.choice((2, 3, 4))
+    ordinal = {2: "second", 3: "third", 4: "fourth"}[which]
+    text = f"on {SHAPES[shape]} when it stands in the text for exactly the {ordinal} time"
+    return _early(draw, Idea("so-manieth time", All((Shape(shape), Time(which))), text, None))
+
+
+def every_other(draw: Draw) -> Idea | None:
+    """Every second time of a word."""
+    shape = draw.rng.choice(tuple(SHAPES))
+    text = f"on {SHAPES[shape]} every other time that it stands in the text: its second, fourth, sixth time and so on"
+    return _early(draw, Idea("every other time", All((Shape(shape), EveryOther())), text, None))
+
+
+def copied(draw: Draw) -> Idea | None:
+    """A word that follows the same token as the last time."""
+    text = "on a token of six letters or more that follows the same token as the last time that token stood in the text"
+    return Idea("copy", All((Shape("long"), Copies())), text, (("alphabetic & long", ("copying",)),))
+
+
+def _early(draw: Draw, idea: Idea) -> Idea:
+    """Two times of three, the beginning of the text only: in long texts most words come back."""
+    return idea.within(draw.rng.randint(16, 80)) if draw.rng.random() < 2 / 3 else idea

@@ -1,0 +1,85 @@
+"""Five levels of difficulty, and which kinds of programs are drawn at each.
+
+1. The token alone decides.
+2. The token and what touches it decide: the token before, the characters around it, its place.
+3. Something elsewhere in the text decides too, or two unrelated things are one feature.
+4. The feature counts: numbers, first times, own earlier times, places. Its strength varies, and 5 % noise.
+5. Two conditions at once, two places compared, brackets in brackets. Its strength varies, 10 % noise, often a dead zone.
+
+`HARD` kinds cannot be written in the pattern language: for each of them it would have to count without end, keep a counter for
+every word of an open class, know a token's place modulo two, or compare two places other than by `repeated` and `copying`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .idea import Kind
+from .kinds.agreement import balance, same_start
+from .kinds.combinations import repeated_if, two_conditions
+from .kinds.conditions import first_of, only_after, unless
+from .kinds.following import following
+from .kinds.forms import form
+from .kinds.numbers import nth_number
+from .kinds.places import beginning, even, line_start
+from .kinds.repeats import copied, every_other, recent, so_manieth
+from .kinds.spans import inside, nested
+from .kinds.unions import union
+from .kinds.words import ending, word_set
+
+LEVELS = (1, 2, 3, 4, 5)
+WRITABLE: dict[int, tuple[Kind, ...]] = {
+    1: (word_set, ending),
+    2: (following, form, beginning, line_start),
+    3: (only_after, unless, inside, union),
+    4: (nth_number, first_of, copied),
+    5: (two_conditions,),
+}
+"""Kinds whose truth has a pattern, by level."""
+HARD: dict[int, tuple[Kind, ...]] = {
+    3: (recent, same_start),
+    4: (so_manieth, every_other, even),
+    5: (nested, balance, repeated_if),
+}
+"""Kinds whose truth has none, by level."""
+
+
+class Slot(NamedTuple):
+    """What is drawn next."""
+
+    level: int
+    """Difficulty."""
+    hard: bool
+    """Whether its truth shall have no pattern."""
+    member: str = ""
+    """Its part in the family of siblings of its cycle: `coarse`, `with` or `without`; empty for none."""
+
+
+CYCLE: tuple[Slot, ...] = (
+    Slot(5, True),
+    Slot(1, False, "coarse"),
+    Slot(3, False, "with"),
+    Slot(4, True),
+    Slot(2, False),
+    Slot(3, True),
+    Slot(3, False, "without"),
+    Slot(1, False),
+    Slot(5, True),
+    Slot(2, False),
+    Slot(4, False),
+    Slot(4, True),
+    Slot(5, False),
+    Slot(3, True),
+    Slot(1, False),
+    Slot(2, False),
+    Slot(5, True),
+    Slot(4, True),
+    Slot(1, False),
+    Slot(2, False),
+)
+"""Features are drawn in this order, over and over: four of each level, eight of twenty without a pattern, and at every length a
+third or more."""
+MISSING = {4: 0.05, 5: 0.1}
+"""Share of the true firings that noise takes away, by level."""
+EXTRA = {4: 0.05, 5: 0.1}
+"""False firings that noise adds, as a share of the true ones, by level."""
