@@ -204,7 +204,14 @@ def test_programs_are_json_and_nothing_else_is_a_program() -> None:
     for term, _ in CASES:
         program = Program(term, "place", Noise(0.1, 0.01), 3.5, 7)
         assert Program.from_json(json.loads(json.dumps(program.to_json()))) == program
-    wrong: list[object] = [{"is": "Nothing"}, {"is": "OneOf"}, [], {"is": "Shape", "name": "odd"}, {"is": "Form", "regex": "("}, None]
+    wrong: list[object] = [
+        {"is": "Nothing"},
+        {"is": "OneOf"},
+        [],
+        {"is": "Shape", "name": "odd"},
+        {"is": "Form", "regex": "("},
+        None,
+    ]
     for bad in wrong:
         with pytest.raises(UserError, match="make the store again"):
             term_of(bad)
