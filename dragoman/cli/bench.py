@@ -135,6 +135,7 @@ def names(text: str) -> list[str]:
 def suites(wanted: list[str], store: Path | None) -> list[Suite]:
     """Suites by name. Raises UserError for a name that is none, and where a store is missing."""
     from dragoman.evals.benchmark.organism import OrganismSuite
+    from dragoman.evals.benchmark.planted import PlantedSuite
     from dragoman.evals.benchmark.stores import ImportSuite, StoreSuite
     from dragoman.store.errors import UserError
 
@@ -142,6 +143,8 @@ def suites(wanted: list[str], store: Path | None) -> list[Suite]:
     for name in wanted:
         if name == "organism":
             found.append(OrganismSuite())
+        elif name == "planted":
+            found.append(PlantedSuite())
         elif name in ("store", "import"):
             if store is None:
                 raise UserError(f"The suite {name} needs a store: give one with --store.")
