@@ -30,7 +30,7 @@ def _facts(site: Site) -> dict[str, Any]:
     counts = {str(row["liveness"]): int(row["n"]) for row in store.sql("SELECT liveness, count(*) n FROM feature GROUP BY ALL")}
     text = str(manifest.plan.get("text", ""))
     return {
-        "name": store.path.resolve().name,
+        "name": brief(str(store.path.resolve())),
         "model": brief(store.subject.name),
         "subject": store.subject,
         "dictionaries": [(info, brief(info.source)) for info in store.dictionaries],
@@ -45,8 +45,8 @@ def _facts(site: Site) -> dict[str, Any]:
 
 
 def brief(place: str) -> str:
-    """A model's or file's name without the folders it lies in; hub ids as they are."""
-    return PurePath(place).name if PurePath(place).is_absolute() else place
+    """The end of a path; hub ids and relative paths as they are."""
+    return "/".join(PurePath(place).parts[-2:]) if PurePath(place).is_absolute() else place
 
 
 ROUTES = [Route("/", home)]

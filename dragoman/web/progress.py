@@ -13,6 +13,7 @@ from typing import NamedTuple
 from dragoman.agents.runs import Line, kind_of, named
 from dragoman.evals.summary import SCORERS
 from dragoman.store.accounts import figures_so_far, outcomes
+from dragoman.store.ranges import features_of
 
 from .site import Site
 
@@ -75,7 +76,7 @@ def progress(site: Site, run: str, since: tuple[float, int] | None = None) -> Pr
     rate = pulse.per_minute if pulse is not None and going else None
     if rate is None and since is not None and going:
         rate = 60 * (done - since[1]) / max(1e-6, time.monotonic() - since[0])
-    total = max(done, line.features)
+    total = done if line.status == "done" else max(done, _asked(site, line))
     seconds = 60 * (total - done) / rate if rate and line.status == "running" else None
     return Progress(
         line,
@@ -121,6 +122,14 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s" if seconds < 600 else f"{seconds // 60} min"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def _asked(site: Site, line: Line) -> int:
+    """Features that will have an outcome: those of the run that are live, where no heartbeat says."""
+    asked = json.loads(line.row.config).get("features")
+    if line.pulse is not None or line.row.kind != "label" or not isinstance(asked, str):
+        return line.features
+    return len(site.live & set(features_of(asked)))
 
 
 def _ordered(scores: Mapping[str, list[float]]) -> dict[str, list[float]]:

@@ -74,6 +74,11 @@ class Site:
         with self._lock:
             return self._desk
 
+    @cached_property
+    def live(self) -> frozenset[int]:
+        """Ids of the features that fire often enough to be labeled and scored."""
+        return frozenset(self.store.features("live"))
+
     @property
     def trails(self) -> Trails:
         """What agents did."""

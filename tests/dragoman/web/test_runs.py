@@ -52,7 +52,7 @@ def test_nothing_on_a_page_acts(visitor: TestClient, path: str) -> None:
 
 def test_a_run_says_what_came_of_each_feature(visitor: TestClient) -> None:
     text = visitor.get(f"/runs/{FIRST}").text
-    assert "13 <small>of 24" in text and "unscored: rare" in text
+    assert "13 <small>of 13" in text and "unscored: rare" in text
     assert f"/labels/{FIRST}-11" in text and "/features/sae/11" in text
     trail = visitor.get(f"/runs/{TRAIL}").text
     assert f"/trail/{TRAIL}/sae/2" in trail and "labeler/propose" in trail and "Model calls" in trail
