@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -24,38 +24,31 @@ from dragoman.evals.gateway.models import Model, model_named
 from dragoman.evals.gateway.prices import price_from
 from dragoman.store.chats import Chats
 from dragoman.store.errors import UserError
-from dragoman.store.hashing import row_id
-from dragoman.store.locking import is_locked, write_lock
 from dragoman.tools.toolbox import Desk, Toolbox
 from dragoman.tools.workbench import Workbench
 
 from .chat import GatewayChat
 from .investigation.conversation import MOST_ROUNDS, Conversation
 from .investigation.costs import ASK_OVER
+from .investigation.direct import Direct
 from .investigation.events import Event, Stopped
 from .investigation.prompting import instructions
-from .investigation.protocol import Converser, ThreadInfo, Turn
-from .investigation.records import question_from, turns
+from .investigation.protocol import Converser
+from .investigation.records import question_from
+from .investigation.threads import Threads, checkpoint
 from .models import is_induction
 from .threads import Checkpoints, threads
 
-LOCKS = "locks"
-"""Folder inside the store; one lock for each thread that is at work."""
 WORDS = 2000
 """Tokens of a reply at most."""
 PATIENCE = 60.0
 """Seconds that a server may stay away before the user is told."""
-TITLE = 80
-"""Characters of a thread's title."""
-LONGEST_NAME = 200
-"""Characters of a thread's name."""
 DEEPEST = 40 * MOST_ROUNDS
 """Steps of the graph for one question."""
-AT_WORK = "Somebody else is talking in this thread, in another tab or process: wait until it has answered, then say it again."
 log = logging.getLogger(__name__)
 
 
-class Investigator:
+class Investigator(Threads):
     """A language model with the tools, for one store; see `Converser`. Use `opened`."""
 
     def __init__(
@@ -71,87 +64,23 @@ class Investigator:
         patience: float,
     ) -> None:
         """See `opened`."""
-        self._bench, self._model, self._chats, self._saver = bench, model, chats, saver
+        super().__init__(bench.store.path, chats, saver)
+        self._bench, self._model = bench, model
         self._budget, self._seed, self._ask_over = budget, seed, ask_over
         self._patience = patience
         self._desk = Desk.of(bench)
-        self._locks = bench.store.path / LOCKS
         self._checked = False
-
-    def ask(self, thread: str, text: str) -> AsyncIterator[Event]:
-        """See `Converser`."""
-        return self._alone(thread, text, None)
-
-    def resume(self, thread: str, reply: str | None = None) -> AsyncIterator[Event]:
-        """See `Converser`."""
-        return self._alone(thread, None, reply)
-
-    def history(self, thread: str) -> Sequence[Turn]:
-        """See `Converser`."""
-        id = self._chats.find(thread)
-        if id is None:
-            return ()
-        return turns(self._chats.entries(id), {step.number: step for step in self._chats.steps(id)})
-
-    def threads(self) -> Sequence[ThreadInfo]:
-        """See `Converser`."""
-        found = []
-        for row in self._chats.threads():
-            waiting = "" if row.last in ("answer", "") or self._is_at_work(row.name) else "stopped"
-            title = " ".join(row.first.split())
-            found.append(
-                ThreadInfo(
-                    row.name,
-                    title if len(title) <= TITLE else title[: TITLE - 1] + "…",
-                    row.turns,
-                    row.updated,
-                    "question" if waiting and row.last == "question" else cast(Any, waiting),
-                )
-            )
-        return found
-
-    def delete(self, thread: str) -> None:
-        """See `Converser`."""
-        id = self._chats.find(thread)
-        if id is None:
-            raise UserError(f"There is no thread {thread[:TITLE]!r}.")
-        try:
-            with self._at_work(thread):
-                self._saver.delete_thread(_checkpoint(id))
-                self._chats.delete(id)
-        except _Busy:
-            said = f"The thread {thread[:TITLE]!r} is at work in another tab or process: wait until it has ended."
-            raise UserError(said) from None
-        (self._locks / _lock(thread)).unlink(missing_ok=True)
-
-    async def _alone(self, thread: str, asked: str | None, reply: str | None) -> AsyncIterator[Event]:
-        """Work on a thread, unless somebody else does."""
-        refused = _unfit(thread, asked)
-        if refused:
-            yield Stopped(refused)
-            return
-        try:
-            with self._at_work(thread):
-                id = self._chats.find(thread) if asked is None else self._chats.begin(thread)
-                if id is None:
-                    yield Stopped(f"There is no thread {thread[:TITLE]!r}: ask something to begin it.")
-                    return
-                async with aclosing(self._work(id, asked, reply)) as events:
-                    async for event in events:
-                        yield event
-        except _Busy:
-            yield Stopped(AT_WORK)
 
     async def _work(self, id: str, asked: str | None, reply: str | None) -> AsyncGenerator[Event]:
         """Go on with a thread until it has answered, asks, or cannot go on; why it cannot is written down."""
         try:
             async with self._conversation(id) as conversation:
                 graph = conversation.graph().compile(checkpointer=self._saver)
-                config: RunnableConfig = {"configurable": {"thread_id": _checkpoint(id)}, "recursion_limit": DEEPEST}
+                config: RunnableConfig = {"configurable": {"thread_id": checkpoint(id)}, "recursion_limit": DEEPEST}
                 known = await graph.aget_state(config)
                 broken = [task.id for task in known.tasks if task.error]
                 if broken:
-                    self._saver.undo(_checkpoint(id), broken)
+                    self._saver.undo(checkpoint(id), broken)
                     known = await graph.aget_state(config)
                 waiting = [question_from(one.value) for task in known.tasks for one in task.interrupts]
                 given: Any = None
@@ -173,7 +102,7 @@ class Investigator:
                 for task in known.tasks:
                     for one in task.interrupts:
                         yield question_from(one.value)
-            self._saver.forget(_checkpoint(id))
+            self._saver.forget(checkpoint(id))
         except (Unanswered, UserError) as error:
             yield self._stopped(id, _sentence(str(error)))
         except Exception as error:
@@ -216,26 +145,6 @@ class Investigator:
             self._chats.add(id, entries[-1].turn, "stopped", uuid4().hex, {"reason": reason})
         return Stopped(reason)
 
-    @contextmanager
-    def _at_work(self, thread: str) -> Iterator[None]:
-        """Hold a thread. Raises _Busy where somebody else does."""
-        lock = write_lock(self._locks, _lock(thread), "talks in this thread")
-        try:
-            lock.__enter__()
-        except UserError:
-            raise _Busy from None
-        try:
-            yield
-        finally:
-            lock.__exit__(None, None, None)
-
-    def _is_at_work(self, thread: str) -> bool:
-        return is_locked(self._locks, _lock(thread))
-
-
-class _Busy(Exception):
-    """Somebody else works on the thread."""
-
 
 @asynccontextmanager
 async def opened(
@@ -256,7 +165,7 @@ async def opened(
 
     Args:
         store: its folder.
-        model: the language model by name, as for other commands.
+        model: the language model by name, as for other commands; induction takes direct commands without one.
         budget: of each thread, over all processes; by default none.
         price: US dollars a million tokens (PROMPT,CACHED,REPLY), where the list of prices does not know the model.
         seed: of everything that tools draw at random.
@@ -268,9 +177,7 @@ async def opened(
     Raises:
         UserError: there is no such store or model. That its server is away is said in the conversation.
     """
-    if is_induction(model):
-        raise UserError("induction cannot be talked to yet: name a language model.")
-    named = model_named(model, price=price_from(price) if price else None)
+    named = None if is_induction(model) else model_named(model, price=price_from(price) if price else None)
     own = None if bench is not None else Workbench.open(store, subject, dictionaries, device)
     used = bench or own
     assert used is not None
@@ -278,6 +185,9 @@ async def opened(
         chats = Chats(used.store.ledger.path)
         try:
             async with threads(used.store.path) as saver:
+                if named is None:
+                    yield Direct(used, chats, saver, seed)
+                    return
                 yield Investigator(
                     used, named, chats, saver, budget=budget or Budget(), seed=seed, ask_over=ask_over, patience=patience
                 )
@@ -286,22 +196,6 @@ async def opened(
     finally:
         if own is not None:
             own.store.close()
-
-
-def _unfit(thread: str, asked: str | None) -> str:
-    """What is wrong with what was said."""
-    if not thread.strip() or len(thread) > LONGEST_NAME:
-        return f"A thread's name has 1 to {LONGEST_NAME} characters: choose another one."
-    return "Say something first." if asked is not None and not asked.strip() else ""
-
-
-def _checkpoint(id: str) -> str:
-    """A thread's name among the checkpoints, where features under work have others."""
-    return f"chat:{id}"
-
-
-def _lock(thread: str) -> str:
-    return f"chat-{row_id(thread)}.lock"
 
 
 def _sentence(reason: str) -> str:

@@ -23,10 +23,13 @@ from .disk import disk_errors
 from .hashing import row_id
 from .records import Failure, JudgeAnswer, Label, Run, Score
 
+_AGENTS = ("hypothesis", "experiment", "prediction", "step", "note", "event")
+_CHATS = ("chat_thread", "chat_entry", "chat_step", "finding")
 TABLES = (
-    "run", "label", "score", "failure", "model_call", "answer", "hypothesis", "experiment", "prediction", "step", "note", "event",
-    "model_batch", "batch_call", "verdict", "chat_thread", "chat_entry", "chat_step", "finding",
-)  # fmt: skip
+    *("run", "label", "score", "failure", "model_call", "answer", "model_batch", "batch_call", "verdict"),
+    *_AGENTS,
+    *_CHATS,
+)
 _JSON = ("facets", "evidence", "experiments", "flags")
 
 

@@ -18,6 +18,7 @@ from . import (
     ablate,
     activate,
     bench,
+    chat,
     debate,
     demo,
     dictionaries,
@@ -87,6 +88,7 @@ app.add_typer(judge.app, name="judge")
 app.add_typer(organism.app, name="organism")
 app.command("export")(export.export)
 app.command("import")(import_.import_)
+app.command("chat")(chat.chat)
 app.command("mcp")(mcp.mcp)
 app.command("serve")(serve.serve)
 app.command("sql")(sql.sql)

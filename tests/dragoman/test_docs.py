@@ -16,7 +16,7 @@ FOLDERS = [
     str(f.parent.relative_to(ROOT))
     for layer in ("store", "tools", "evals", "agents")
     for f in sorted((ROOT / layer).rglob("__init__.py"))
-] + ["dragoman", "dragoman/cli", "dragoman/mcp", "dragoman/web"]
+] + ["dragoman", "dragoman/cli", "dragoman/chat", "dragoman/mcp", "dragoman/web"]
 
 
 def commands() -> dict[str, click.Command]:
@@ -76,7 +76,9 @@ def test_every_line_in_the_documents_is_a_command_with_known_options() -> None:
         "agents",
         "dragoman",
         "dragoman/cli",
+        "dragoman/chat",
         "dragoman/mcp",
+        "agents/investigation",
         "dragoman/web",
         "tools/dictionaries",
         "evals/organism",

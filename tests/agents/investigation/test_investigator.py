@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from dragoman.agents.investigation.events import Answer, Called, Citation, Event, Returned, Said, Statement, Stopped
-from dragoman.agents.investigator import AT_WORK, opened
+from dragoman.agents.investigation.threads import AT_WORK
+from dragoman.agents.investigator import opened
 from dragoman.evals.gateway.budget import Budget
 from dragoman.store.chats import Chats
 from dragoman.store.errors import UserError

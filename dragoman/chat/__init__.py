@@ -1,0 +1,1 @@
+"""The investigator in a terminal."""
