@@ -84,17 +84,15 @@ def mend(wrong: Sequence[str]) -> str:
 
 def described(experiment: Experiment) -> str:
     """An experiment as one line: what is run, and where one looks."""
-    arguments = experiment.arguments
-    if experiment.kind == "edit" and experiment.tool == "activate":
-        what = f"edit: {_quoted(arguments['texts'][0])} becomes {_quoted(arguments['texts'][1])}"
+    arguments, texts = experiment.arguments, experiment.texts
+    if experiment.kind == "edit" and texts:
+        what = f"edit: {_quoted(texts[0])} becomes {_quoted(texts[1])}"
     elif experiment.kind == "edit":
         edit = arguments["edits"][0]
         tokens = f"tokens {edit['start']} to {edit['stop'] - 1}"
         what = f"edit: in example {arguments['context']}, {tokens} become {_quoted(edit.get('text', ''))}"
-    elif experiment.kind == "write":
-        what = f"write: {_quoted(arguments['texts'][0])}"
     else:
-        what = f"{experiment.kind}: {_quoted((arguments.get('prompts') or arguments['texts'])[0])}"
+        what = f"{experiment.kind}: {_quoted(texts[0])}"
     looked = f", looking at {_quoted(experiment.focus)}" if experiment.focus else ""
     return what + looked
 
@@ -118,8 +116,7 @@ def _board(board: Board) -> dict[str, object]:
         verdicts = "; ".join(
             f"{hypothesis.called} said {said.outcome}: {said.verdict}" for hypothesis, said in board.said_of(one) if said.verdict
         )
-        told = sorted(board.said_of(one), key=lambda pair: pair[1].outcome == "unsure")
-        came = next((said.because for _, said in told if said.because), None) or one.reason or "nothing decided"
+        came = next((said.because for _, said in board.said_of(one) if said.because), None) or one.reason or "nothing decided"
         results.append(f"{one.called} {described(one)}. Result: {fenced(came)}." + (f" {verdicts}." if verdicts else ""))
     plain = Board(
         alive=tuple(map(_fenced, board.alive)),

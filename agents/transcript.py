@@ -161,14 +161,13 @@ def transcript(trails: Trails, run: str, feature: int) -> Transcript | None:
 
 def shown_input(experiment: Experiment) -> str:
     """What is run, as plain text."""
-    arguments = experiment.arguments
-    if experiment.kind == "edit" and "texts" in arguments:
-        return f"{arguments['texts'][0]!r} becomes {arguments['texts'][1]!r}"
-    if experiment.kind == "edit":
-        edit = arguments["edits"][0]
-        where = f"context {arguments['context']}, tokens {edit['start']} to {edit['stop'] - 1}"
-        return f"{where} become {edit['text']!r}" if edit.get("text") else f"{where} are left out"
-    return str(arguments["texts"][0])
+    if experiment.kind != "edit":
+        return experiment.texts[0]
+    if experiment.texts:
+        return "{!r} becomes {!r}".format(*experiment.texts)
+    edit = experiment.arguments["edits"][0]
+    where = f"context {experiment.arguments['context']}, tokens {edit['start']} to {edit['stop'] - 1}"
+    return f"{where} become {edit['text']!r}" if edit.get("text") else f"{where} are left out"
 
 
 def _round(
@@ -182,7 +181,7 @@ def _round(
     for exchange in content["exchanges"]:
         experiment = experiments[exchange["experiment"]]
         told = {seat: said[experiment.id, exchange["held"][seat]] for seat in SEATS}
-        decided = (one.because for one in told.values() if one.because and one.outcome != "unsure")
+        decided = (one.because for one in told.values() if one.because)
         rows.append(
             Settled(
                 called=experiment.called,
@@ -193,7 +192,7 @@ def _round(
                 why=experiment.purpose,
                 said={seat: one.outcome for seat, one in told.items()},
                 verdicts={seat: one.verdict or "inconclusive" for seat, one in told.items()},
-                came=experiment.reason or next(decided, "nothing was predicted"),
+                came=experiment.reason or next(decided, "it was not run"),
                 point=exchange["point"],
             )
         )

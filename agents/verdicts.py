@@ -18,13 +18,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from dragoman.store.findings import Outcome, Prediction, Status, Verdict
+from dragoman.store.findings import FIRING, Outcome, Prediction, Status, Verdict, level
 
 RATIO = 1.25
 SAME = 1.1
 NATS = 0.2
-FIRING = 2
-"""The threshold on the scale of the evidence: 0.2 of the train maximum, which is 10."""
 
 
 class Seen(NamedTuple):
@@ -58,9 +56,8 @@ class Judged(NamedTuple):
 
 def judge(outcome: Outcome, seen: Seen | Moved) -> Judged:
     """What a result says of a prediction."""
-    if outcome == "unsure":
-        came = _moved("unchanged", seen) if isinstance(seen, Moved) else _fired("fires", seen)
-        return Judged("inconclusive", f"nothing was predicted; {came.because}")
+    if outcome == "unsure":  # what came out is told all the same
+        return Judged("inconclusive", judge(_mildest(seen), seen).because)
     if isinstance(seen, Moved):
         return _moved(outcome, seen)
     if outcome in ("fires", "silent"):
@@ -70,6 +67,11 @@ def judge(outcome: Outcome, seen: Seen | Moved) -> Judged:
     return Judged("inconclusive", f"no intervention was made that {outcome} a word")
 
 
+def _mildest(seen: Seen | Moved) -> Outcome:
+    """An outcome that this kind of result can be asked about."""
+    return "unchanged" if isinstance(seen, Moved) or seen.before is not None else "fires"
+
+
 def _fired(outcome: Outcome, seen: Seen) -> Judged:
     if seen.value > seen.threshold:
         return Judged("held" if outcome == "fires" else "failed", f"fires: {level(seen.value, seen.threshold)}")
@@ -77,11 +79,6 @@ def _fired(outcome: Outcome, seen: Seen) -> Judged:
         said = f"weak: {level(seen.value, seen.threshold)} does not reach {FIRING}, from which it fires, and is not silent"
         return Judged("inconclusive", said)
     return Judged("held" if outcome == "silent" else "failed", "silent: 0")
-
-
-def level(value: float, threshold: float) -> str:
-    """An activation on the scale of the evidence, on which the train maximum is 10 and the threshold `FIRING`."""
-    return f"{FIRING * value / threshold:.3g}" if threshold > 0 else f"{value:.3g}"
 
 
 def _compared(outcome: Outcome, seen: Seen) -> Judged:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from .database import open_ledger
 from .disk import disk_errors
 from .ledger import clean
-from .records import ModelBatch, ModelCall
+from .traffic import ModelBatch, ModelCall
 
 
 class Settled(NamedTuple):

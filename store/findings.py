@@ -24,6 +24,15 @@ Node = Literal["gather", "propose", "design", "experiment", "revise", "score", "
 """Steps of an agent."""
 
 
+FIRING = 2
+"""The threshold on the scale of the evidence: 0.2 of the train maximum, which is 10."""
+
+
+def level(value: float, threshold: float) -> str:
+    """An activation on that scale, for people and models."""
+    return f"{FIRING * value / threshold:.3g}" if threshold > 0 else f"{value:.3g}"
+
+
 class Hypothesis(Record):
     """A claim about a feature that experiments can hold against it."""
 
@@ -126,6 +135,11 @@ class Experiment(Record):
     def called(self) -> str:
         """How it is called in prompts and trails."""
         return f"E{self.ordinal}"
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that it runs, of its author's own; none where a stored context is edited."""
+        return tuple(map(str, self.arguments.get("texts") or self.arguments.get("prompts") or ()))
 
     @property
     def settled(self) -> bool:

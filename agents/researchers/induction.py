@@ -97,7 +97,7 @@ class InductionResearcher:
         async with self._lock:
             differing = await asyncio.to_thread(self._differing, [str(one.pattern) for one in rivals], rng)
         passages = _passages([*differing, *_sources(case)])
-        used = taken | {one.arguments["texts"][0] for one in board.experiments if one.kind == "write"}
+        used = taken | {one.texts[0] for one in board.experiments if one.kind == "write"}
         passages = [passage for passage in passages if passage.text not in used]
         if not rivals or not passages:
             return Design(tests=[])
@@ -210,9 +210,7 @@ class InductionResearcher:
 
     def _foretold(self, pattern: str, experiments: Sequence[Experiment]) -> list[Outcome]:
         said: list[Outcome] = ["unsure"] * len(experiments)
-        texts = [
-            (n, Passage(str(one.arguments["texts"][0]), one.focus)) for n, one in enumerate(experiments) if one.kind == "write"
-        ]
+        texts = [(n, Passage(one.texts[0], one.focus)) for n, one in enumerate(experiments) if one.kind == "write"]
         if texts:
             for (n, _), outcome in zip(texts, self._said([pattern], [passage for _, passage in texts])[0], strict=True):
                 said[n] = outcome

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from dragoman.evals.report.telling import Claim, Told, Tried
+    from dragoman.evals.report.telling import Claim, Told
+    from dragoman.evals.report.tried import Tried
     from dragoman.store.features import Store
     from dragoman.store.trail import Trail
 

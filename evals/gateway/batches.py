@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from dragoman.store.calls import Batched, Handed
 from dragoman.store.errors import UserError
 from dragoman.store.hashing import row_id
-from dragoman.store.records import ModelBatch, ModelCall
+from dragoman.store.traffic import ModelBatch, ModelCall
 
 from .batch_servers import BatchServer, Result, batch_server
 from .calls import FeatureSpent, Place, Reply, Request, Unanswered

@@ -12,7 +12,7 @@ from dragoman.store.calls import Calls
 from dragoman.store.errors import UserError
 from dragoman.store.hashing import row_id
 from dragoman.store.ledger import Ledger
-from dragoman.store.records import ModelCall
+from dragoman.store.traffic import ModelCall
 
 from .budget import Account, Accounts, Budget
 from .calls import Place, Reply, Request

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from dragoman.store.calls import Calls, Settled
 from dragoman.store.errors import UserError
 from dragoman.store.hashing import row_id, seed_of
-from dragoman.store.records import ModelCall
+from dragoman.store.traffic import ModelCall
 
 from .budget import Accounts
 from .calls import FeatureSpent, Place, Refused, Reply, Request, Unanswered

@@ -8,18 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dragoman.store.errors import UserError
 from dragoman.store.features import Store
-from dragoman.store.findings import Experiment, Hypothesis
+from dragoman.store.findings import Hypothesis
 from dragoman.store.records import Example, Stratum
-from dragoman.store.trail import Cost, Part, Trail, Trial
+from dragoman.store.trail import Cost, Part, Trail
 
-LONG = 700
-"""Characters of a text that a model wrote, or of a look at a tool, that are shown."""
+from .tried import Texts, Tried, by_number, in_order, shortened, told_of
+
 ROWS = 80
 """Lines shown of what no other rule knows how to show."""
-NOTHING = "nothing was predicted"
-"""Why a prediction that says nothing has no verdict."""
 
 
 class Claim(NamedTuple):
@@ -41,31 +38,6 @@ class Claim(NamedTuple):
     """Where it stood in the end."""
     figure: str
     """Its figure on validation; empty where it has none."""
-
-
-class Tried(NamedTuple):
-    """An experiment."""
-
-    called: str
-    """E1, E2 …"""
-    what: str
-    """What was done, and where one looked."""
-    why: str
-    """Why, in its author's words."""
-    text: str
-    """What was run."""
-    predicted: tuple[tuple[str, str], ...]
-    """Each outcome with those who predicted it, before it was run."""
-    tokens: tuple[str, ...]
-    """The text as the model read it; empty where there is none."""
-    values: tuple[float, ...]
-    """The activation on each."""
-    threshold: float
-    """The feature fires above this."""
-    came: tuple[str, ...]
-    """What came out, in figures."""
-    verdicts: tuple[tuple[str, str], ...]
-    """Each verdict with those whose prediction it is about."""
 
 
 class Seen(NamedTuple):
@@ -96,11 +68,11 @@ class Told(NamedTuple):
 
 def tell(trail: Trail, store: Store) -> list[Told]:
     """Every step of a trail."""
-    texts = _Texts(store)
+    texts = Texts(store)
     told = [_part(part, trail, texts) for part in trail.parts]
     if trail.loose:
-        tried = tuple(_tried(trial, texts) for trial in trail.loose)
-        told.append(Told("Planned or run when the work was stopped", "", (), (), tried, ()))
+        loose = tuple(told_of(trial, texts) for trial in trail.loose)
+        told.append(Told("Planned or run when the work was stopped", "", (), (), loose, ()))
     return told
 
 
@@ -157,20 +129,7 @@ def evidence(store: Store, feature: int, contexts: Sequence[int], stratum: str) 
     return found
 
 
-class _Texts:
-    """The texts of train contexts, each read once."""
-
-    def __init__(self, store: Store) -> None:
-        self._train = store.train_view()
-        self._known: dict[int, tuple[str, ...]] = {}
-
-    def of(self, context: int) -> tuple[str, ...]:
-        if context not in self._known:
-            self._known[context] = self._train.contexts([context])[0].strings
-        return self._known[context]
-
-
-def _part(part: Part, trail: Trail, texts: _Texts) -> Told:
+def _part(part: Part, trail: Trail, texts: Texts) -> Told:
     node, round = part.step.node, part.round
     title = TITLES.get(node, node.capitalize())
     if round is not None:
@@ -185,7 +144,7 @@ def _part(part: Part, trail: Trail, texts: _Texts) -> Told:
         cost=spent(part.cost),
         seen=tuple(_seen(piece) for piece in part.step.content.get("shown", ()) if isinstance(piece, Mapping)),
         claims=tuple(_claim(one, trail) for one in part.hypotheses),
-        tried=tuple(_tried(trial, texts) for trial in part.trials),
+        tried=tuple(told_of(trial, texts) for trial in part.trials),
         facts=tuple((name, shortened(text)) for name, text in facts if text),
     )
 
@@ -228,8 +187,8 @@ def _revised(part: Part, trail: Trail) -> Facts:
     matched = dict(content.get("matched") or {})
     return [
         *((f"{trail.named(name)} on train", _matched(figures)) for name, figures in matched.items()),
-        ("after all results", "; ".join(f"{status}: {_names(names)}" for status, names in standings.items())),
-        ("given up", ", ".join(sorted(gone, key=_number))),
+        ("after all results", "; ".join(f"{status}: {in_order(names)}" for status, names in standings.items())),
+        ("given up", ", ".join(sorted(gone, key=by_number))),
         ("new hypotheses", "" if part.hypotheses or content.get("unable") else "none"),
         ("on validation", gained),
         ("stated confidence", _percent(content.get("confidence"))),
@@ -333,7 +292,7 @@ def _claim(one: Hypothesis, trail: Trail) -> Claim:
     made = [
         one.author,
         *(["about the output"] if one.side == "output" else []),
-        *([f"from {_names(parents)}"] if parents else []),
+        *([f"from {in_order(parents)}"] if parents else []),
     ]
     made += ["became the label"] if one.id == trail.chosen and trail.label is not None else []
     figure = trail.figures.get(one.id)
@@ -349,89 +308,5 @@ def _claim(one: Hypothesis, trail: Trail) -> Claim:
     )
 
 
-def _tried(trial: Trial, texts: _Texts) -> Tried:
-    one = trial.experiment
-    result = one.result or {}
-    looked = f", looking at {one.focus!r}" if one.focus else ""
-    what, text = _input(one, texts)
-    predicted: dict[str, list[str]] = {}
-    verdicts: dict[str, list[str]] = {}
-    came: list[str] = []
-    for hypothesis, said in trial.said:
-        predicted.setdefault(said.outcome, []).append(hypothesis.called)
-        if said.verdict and said.because != NOTHING:
-            verdicts.setdefault(said.verdict, []).append(hypothesis.called)
-            came += [said.because] if said.because and said.because not in came else []
-    if one.reason is not None:
-        came = [f"it could not be run: {one.reason}"]
-    elif one.result is None:
-        came = ["it was not run"]
-    elif one.kind == "look":
-        came = [str(result.get("text", ""))]
-    elif not came:
-        came = [_figures(result)]
-    return Tried(
-        called=one.called,
-        what=f"{what}{looked}",
-        why=shortened(one.purpose),
-        text=shortened(text),
-        predicted=tuple((said, _names(names)) for said, names in predicted.items()),
-        tokens=tuple(map(str, result.get("tokens", ()))),
-        values=tuple(map(float, result.get("values", ()))),
-        threshold=float(result.get("threshold", 0.0)),
-        came=tuple(shortened(one) for one in came),
-        verdicts=tuple(
-            (verdict, _names(verdicts[verdict])) for verdict in ("held", "failed", "inconclusive") if verdict in verdicts
-        ),
-    )
-
-
-def _input(one: Experiment, texts: _Texts) -> tuple[str, str]:
-    """What was done, in a few words, and the text it was done to."""
-    arguments = one.arguments
-    try:
-        return _known_input(one, arguments, texts)
-    except (KeyError, IndexError, TypeError, ValueError, UserError):
-        return f"{one.kind}: {one.tool}", json.dumps(dict(arguments), ensure_ascii=False)
-
-
-def _known_input(one: Experiment, arguments: Mapping[str, Any], texts: _Texts) -> tuple[str, str]:
-    if one.kind == "look":
-        return f"look at {one.tool}", json.dumps(dict(arguments), ensure_ascii=False)
-    if one.kind == "edit":
-        strings, edit = texts.of(int(arguments["context"])), arguments["edits"][0]
-        start, stop = int(edit["start"]), int(edit.get("stop") or edit["start"] + 1)
-        before, after = "".join(strings[max(0, start - 12) : start]), "".join(strings[stop : stop + 12])
-        gone, put = "".join(strings[start:stop]), str(edit.get("text", ""))
-        changed = f"{gone!r} becomes {put!r}" if put else f"{gone!r} is deleted"
-        return f"edit of context {arguments['context']}", f"{changed} in: …{before}{gone}{after}…"
-    if one.kind == "write":
-        return "write", str(arguments["texts"][0])
-    return one.kind, str(arguments["prompts"][0])
-
-
-def _figures(result: Mapping[str, Any]) -> str:
-    """The figures of a result that no prediction was about; activations on the scale on which the feature fires from 2."""
-    value, threshold = result.get("value"), result.get("threshold")
-    if isinstance(value, int | float) and isinstance(threshold, int | float) and threshold > 0:
-        state = "fires" if value > threshold else "weak" if value > 0 else "silent"
-        return f"{state}: {2 * value / threshold:.2g}"
-    return ", ".join(f"{name} {value:.3g}" for name, value in result.items() if isinstance(value, int | float))
-
-
-def shortened(text: str, most: int = LONG) -> str:
-    """A text of bounded length that says what was cut."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more characters)"
-
-
 def _percent(value: Any) -> str:
     return f"{value} %" if isinstance(value, int) and value else ""
-
-
-def _names(names: Sequence[str]) -> str:
-    return " ".join(sorted(dict.fromkeys(names), key=_number))
-
-
-def _number(name: str) -> tuple[int, str]:
-    digits = "".join(c for c in name.split()[0] if c.isdigit()) if name.split() else ""
-    return int(digits or 0), name

@@ -13,6 +13,7 @@ from dragoman.store.trail import Trail
 
 from . import telling
 from .highlight import highlight
+from .tried import Tried, shortened
 
 MOST = 40
 """Hypotheses, experiments or facts shown of one step."""
@@ -41,7 +42,7 @@ class Step(NamedTuple):
     """Evidence."""
     tools: list[str]
     """Tools that were asked besides."""
-    tried: list[tuple[telling.Tried, Markup | None]]
+    tried: list[tuple[Tried, Markup | None]]
     """Experiments, each with its highlighted text where it has one."""
     left_out: str
     """What is not shown; empty where everything is."""
@@ -58,7 +59,7 @@ def trail_html(environment: Environment, trail: Trail, store: Store, largest: fl
             outcome=telling.outcome(trail),
             said=summary(trail),
             steps=[_step(step, trail, store, largest) for step in told],
-            notes=[telling.shortened(note) for note in trail.notes[:MOST]],
+            notes=[shortened(note) for note in trail.notes[:MOST]],
         )
     )
 
@@ -100,7 +101,7 @@ def _seen(piece: telling.Seen, trail: Trail, store: Store) -> Shown:
     )
 
 
-def _text(one: telling.Tried, largest: float) -> Markup | None:
+def _text(one: Tried, largest: float) -> Markup | None:
     return highlight(one.tokens, one.values, largest, one.threshold) if one.tokens else None
 
 

@@ -75,8 +75,7 @@ def test_a_hypothesis_stands_where_its_predictions_put_it(held: int, failed: int
 
 
 def test_what_came_out_is_told_even_where_nothing_was_predicted() -> None:
-    assert judge("unsure", Seen(2.0, 1.0)) == ("inconclusive", "nothing was predicted; fires: 4")
-    assert (
-        judge("unsure", Moved(0.5, 0.1)).because == "nothing was predicted; promotes: +0.50 nats, +0.10 under a random direction"
-    )
+    assert judge("unsure", Seen(2.0, 1.0)) == ("inconclusive", "fires: 4")
+    assert judge("unsure", Seen(2.0, 1.0, 4.0)) == ("inconclusive", "weaker: 8 before, 4 after")
+    assert judge("unsure", Moved(0.5, 0.1)) == ("inconclusive", "promotes: +0.50 nats, +0.10 under a random direction")
     assert "1.99 does not reach 2" in judge("fires", Seen(0.995, 1.0)).because

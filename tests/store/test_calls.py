@@ -11,7 +11,8 @@ from dragoman.store import database
 from dragoman.store.calls import Calls, Settled
 from dragoman.store.features import Store
 from dragoman.store.ledger import Ledger
-from dragoman.store.records import ModelCall, Run
+from dragoman.store.records import Run
+from dragoman.store.traffic import ModelCall
 
 
 def call(name: str, run: str = "run", tokens: int = 100, cost: float | None = 0.5, hit: bool = False) -> ModelCall:

@@ -7,7 +7,8 @@ import json
 from dragoman.store.calls import Calls
 from dragoman.store.features import Store
 from dragoman.store.findings import Experiment, ExperimentKind, Hypothesis, Node, Outcome, Prediction, TrailStep, Verdict
-from dragoman.store.records import Label, ModelCall, Run
+from dragoman.store.records import Label, Run
+from dragoman.store.traffic import ModelCall
 from dragoman.store.trails import Trails
 
 CONFIG = {"explainer": "vllm:big", "judge": "pattern", "features": "0:24", "settings": {"rung": "experiments"}}

@@ -17,7 +17,7 @@ from dragoman.evals.gateway.prices import Price
 from dragoman.store.calls import Calls
 from dragoman.store.errors import UserError
 from dragoman.store.ledger import Ledger
-from dragoman.store.records import ModelCall
+from dragoman.store.traffic import ModelCall
 
 from .server import Said, ScriptedServer
 from .test_gateway import rows
