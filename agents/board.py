@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from dragoman.store.findings import Experiment, Hypothesis, Prediction
@@ -77,12 +77,6 @@ class Board:
     """What tools said that were called for more evidence; errors too."""
     matches: Mapping[str, Shown] = field(default_factory=dict)
     """How the rules of living hypotheses do on train, with some of their mistakes, by hypothesis."""
-
-    def until(self, round: int) -> Board:
-        """The board as it was before this round of experiments."""
-        experiments = tuple(one for one in self.experiments if one.round < round)
-        known = {one.id for one in experiments}
-        return replace(self, experiments=experiments, predictions=tuple(p for p in self.predictions if p.experiment in known))
 
     def called(self, name: str) -> Hypothesis | None:
         """The living hypothesis of this name, H1 or h1."""

@@ -113,7 +113,7 @@ class Debate:
         number = state.get("round", 0) + 1
         case = await office.case(state["feature"])
         now: LabelState = {**state, "round": number}
-        before = exchanges.places(standing, office.board(now).until(number), settings.debate_rounds)
+        before = exchanges.places(standing, office.board(state), settings.debate_rounds)
         unable: dict[str, str] = {}
         try:
             inputs = await exchanges.proposed(office, case, self.seated, before, number, unable)
@@ -131,7 +131,7 @@ class Debate:
                 "exchanges": (*standing.exchanges, *made),
             }
         )
-        board = office.board(now).until(number + 1)
+        board = office.board(now)
         seen = exchanges.places(standing, board, settings.debate_rounds)
         office.trails.judge({place.mine.id: status(board.verdicts_of(place.mine)) for place in seen.values()})
         ended = ""

@@ -88,17 +88,21 @@ class Office:
         return self.researcher
 
     def board(self, state: LabelState) -> Board:
-        """Everything thought and found about a feature so far, from the ledger."""
-        feature = state["feature"]
+        """Everything thought and found about a feature until this state, from the ledger.
+
+        After a kill the ledger may be ahead of the state: what later rounds tested is not on the board.
+        """
+        feature, round = state["feature"], state.get("round", 0)
         by_id = {one.id: one for one in self.trails.hypotheses(self.run, feature)}
-        experiments = [one for one in self.trails.experiments(self.run, feature) if one.settled]
+        experiments = [one for one in self.trails.experiments(self.run, feature) if one.settled and one.round <= round]
+        tested = {one.id for one in experiments}
         return Board(
             alive=tuple(by_id[name] for name in state.get("alive", []) if name in by_id),
             dropped=tuple(by_id[name] for name in state.get("dropped", []) if name in by_id),
             experiments=tuple(one for one in experiments if one.kind != "look"),
-            predictions=tuple(self.trails.predictions(self.run, feature)),
+            predictions=tuple(one for one in self.trails.predictions(self.run, feature) if one.experiment in tested),
             figures=gauged(state),
-            round=state.get("round", 0),
+            round=round,
             favoured=state.get("favoured", ""),
             looks=tuple(_looked(one) for one in experiments if one.kind == "look"),
         )

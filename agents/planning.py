@@ -88,8 +88,7 @@ def experiments_of(
 
     after: experiments of the round that were made from other tests.
     """
-    # Not those of this round: after a kill it is planned again, when some of them were run already.
-    known = {row_id(one.tool, dict(one.arguments), one.focus) for one in board.experiments if one.round < round}
+    known = {row_id(one.tool, dict(one.arguments), one.focus) for one in board.experiments}
     first = first_ordinal(office, case, round) + after
     made = Made([], [], [])
     for n, test in enumerate(tests):

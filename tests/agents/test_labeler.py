@@ -12,13 +12,13 @@ import pytest
 
 from dragoman.agents import planning
 from dragoman.agents.answers import Proposal
-from dragoman.agents.board import Board
 from dragoman.agents.campaign import Means, Outcome, Wish, campaign
 from dragoman.agents.opening import opening
 from dragoman.agents.settings import Parts, Settings
 from dragoman.evals.gateway.budget import Budget
 from dragoman.store.features import Store
 from dragoman.store.trails import Trails
+from tests.agents.ledgers import rows
 from tests.agents.scripted import Scripted, claim, proposal, revision, step_of, written
 from tests.evals.gateway.server import Said, ScriptedServer
 
@@ -335,14 +335,17 @@ def test_a_round_that_is_planned_again_after_some_of_it_was_run_is_the_same_roun
         with Store.open(organism) as store:
             async with opening(store, wish, Means()) as opened, opened.office(outcome.run.id) as office:
                 case = await office.case(FEATURE)
-                alive = tuple(office.trails.hypotheses(outcome.run.id, FEATURE))
-                run = tuple(one for one in office.trails.experiments(outcome.run.id, FEATURE) if one.kind != "look")
-                assert all(one.settled for one in run)
-                made = await planning.planned(office, case, Board(alive=alive, experiments=run), 1)
+                assert all(one.settled for one in office.trails.experiments(outcome.run.id, FEATURE))
+                alive = [one.id for one in office.trails.hypotheses(outcome.run.id, FEATURE)]
+                figures = office.trails.steps(outcome.run.id, FEATURE)[1].content["figures"]
+                board = office.board({"feature": FEATURE, "alive": alive, "figures": figures})
+                made = await planning.planned(office, case, board, 1)
                 return [one.id for one in made[0]]
 
+    asked = rows(organism, "SELECT key FROM model_call ORDER BY key")
     with ScriptedServer(model, models=("researcher",), context=100_000) as server:
         planned = asyncio.run(again(server.url))
+    assert rows(organism, "SELECT key FROM model_call ORDER BY key") == asked, "the same question, answered before"
     with Store.open(organism) as store:
         trails = Trails(store.ledger.path)
         known = [one.id for one in trails.experiments(outcome.run.id, FEATURE)]
