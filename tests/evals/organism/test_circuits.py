@@ -47,9 +47,9 @@ def test_probes_and_predictions(subject: Subject) -> None:
 
 @pytest.mark.slow
 def test_chosen_heads_matter_more_than_random_ones(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(circuits, "_TRIED", 6)
+    monkeypatch.setattr(circuits, "_TRIED", 4)
     dictionary = load(f"sae={organism_paths().sae}", subject)
-    found = measure(subject, dictionary, corpus_documents(300, seed=5), generate(5, 30, split="train"), limit=24)
+    found = measure(subject, dictionary, corpus_documents(300, seed=5), generate(5, 15, split="train"), limit=10)
     figures = {(row.name, figure.task): figure for row in found.ablations for figure in row.figures}
     assert figures["none", "induction"].kl == 0
     chosen, random = figures["heads for induction", "induction"], figures["3 random heads", "induction"]
