@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +23,6 @@ from dragoman.evals.gateway.budget import Budget
 from dragoman.evals.runs import resolve, spec, store_hash, working_on
 from dragoman.store.features import Store
 from dragoman.store.records import Run
-from dragoman.tools.toolbox import Desk
 
 from .crew import Crew
 from .labeler import Labeler
@@ -77,8 +75,6 @@ class Means:
     """US dollars a million tokens, where the list does not know the model."""
     batch: bool = False
     """Ask the first question of every feature in batches, before anything else."""
-    desk: Callable[[Store], Desk] | None = None
-    """What runs tools on a store whose activations come from something else than a model; None: its own model does."""
 
 
 class Outcome(NamedTuple):

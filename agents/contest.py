@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dragoman.evals.benchmark.entrants import Entrant, Entry, Explained, Said, Spent
 from dragoman.evals.benchmark.suite import Trial
@@ -41,8 +41,7 @@ class Campaigned:
     def enter(self, trial: Trial, seed: int) -> Entry:
         """See `Entrant`. Raises what `campaign` raises."""
         wish = Wish(self.explainer, self.judge, trial.features, self.settings, seed, self.each)
-        desk = getattr(trial, "desk", None)
-        outcome = campaign(trial.store, wish, replace(self.means, desk=desk), progress=False)
+        outcome = campaign(trial.store, wish, self.means, progress=False)
         run = outcome.run.id
         with Store.open(trial.store) as store:
             labels = {

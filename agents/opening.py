@@ -120,7 +120,7 @@ class Opened:
                     say=self.say,
                 )
             )
-            desk = means.desk(store) if means.desk else Desk.of(Workbench(store))
+            desk = Desk.of(Workbench(store))
             shared = _Shared(store, desk)
             gauge = self._gauge(shared)
 

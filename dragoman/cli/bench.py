@@ -58,6 +58,10 @@ def labels(
     budget_usd_per_feature: Annotated[
         float | None, typer.Option(help="US dollars that one feature may spend, likewise.", min=0, show_default=False)
     ] = None,
+    price: Annotated[
+        str | None,
+        typer.Option(help="US dollars a million tokens, prompt,reply or prompt,cached,reply.", show_default=False),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of everything: trials, entries, leaderboard.")] = Path("bench"),
     json: Json = False,
     quiet: Quiet = False,
@@ -89,7 +93,10 @@ def labels(
     from .output import as_json, console
 
     chosen = suites(names(suite), store)
-    each, means = Budget(budget_tokens_per_feature, budget_usd_per_feature), Allowed(Budget(budget_tokens, budget_usd))
+    each, means = (
+        Budget(budget_tokens_per_feature, budget_usd_per_feature),
+        Allowed(Budget(budget_tokens, budget_usd), price=price),
+    )
     entered = entrants(names(contestants), judge or "pattern", each, means)
     if any(one.name == "import" for one in chosen) and store is not None:
         from dragoman.evals.benchmark.stores import importers
@@ -229,8 +236,14 @@ def _spent(results: list[Result]) -> dict[str, Any]:
     return found
 
 
-def _reader(judge: str | None, budget: Budget) -> Reads | None:
-    return None
+def _reader(judge: str | None, budget: Budget, price: str | None) -> Reads | None:
+    if judge is None:
+        return None
+    from dragoman.evals.benchmark.reading import ModelReads
+    from dragoman.evals.gateway.models import model_named
+    from dragoman.evals.gateway.prices import price_from
+
+    return ModelReads(judge, model_named(judge, price=price_from(price) if price else None), budget)
 
 
 def _flags(tokens: int | None, dollars: float | None, store: Path | None) -> list[str]:

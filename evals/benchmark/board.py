@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from dragoman.evals.statistics import DRAWS, Interval, Pairing, multiplicities, paired, percentile_interval, spearman
 
 from .examine import PREDICTIVE
+from .reading import DETECTED, RECOVERED
 from .recovery import NAMES
 from .running import Result, Row
 
 SHOWN = ("recovery.mcc", "recovery.balanced_accuracy", "recovery.context", "simulation.r", "detection.balanced_accuracy")
 """Figures of the main table; the first is the headline where there is a truth, simulation where there is none."""
-READ = ("recovery.read_balanced_accuracy", "recovery.read_auroc")
-"""Figures of a judge that reads the words."""
 REFERENCE = "induction"
 """What the others are compared with, where it takes part; else the first."""
 UPPER = "oracle"
@@ -191,7 +190,7 @@ def _line(results: Sequence[Result], name: str, reference: str, seed: int) -> Li
     counted = [row for row in rows if usual(row)]
     figures = {
         figure: mean_interval(found, seed)
-        for figure in (*NAMES, *PREDICTIVE, *READ, "collision", "collision.sibling")
+        for figure in (*NAMES, *PREDICTIVE, *RECOVERED, *DETECTED.values(), "collision", "collision.sibling")
         if (found := values(own, name, figure, usual))
     }
     against = {} if name == reference else {f: compare(results, name, reference, f, usual, seed) for f in figures}
@@ -248,7 +247,7 @@ def _part(
 
 def _scores(results: Sequence[Result]) -> list[str]:
     held = {name for one in results for row in one.rows for name in row.figures}
-    return [name for name in (*PREDICTIVE, *READ, "confidence") if name in held]
+    return [name for name in (*PREDICTIVE, *DETECTED.values(), "confidence") if name in held]
 
 
 def _worth(results: Sequence[Result], score: str, headline: str, seed: int) -> Worth:

@@ -80,38 +80,71 @@ class OrganismSuite:
         harvest(
             folder / "store", str(paths.model), [f"sae={paths.sae}", *_hard(folder, seed)], str(corpus), progress=False
         ).close()
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(paths.model)
-        trial = OrganismTrial(folder / "store", seed, documents, tokenizer, self.pool, {}, {})
         known = folder / f"truths-{features}-{self.good:g}.json"
-        if not known.exists():
-            matched = _matched(trial)
-            write_atomically(known, json.dumps([asdict(one) for one in _chosen(matched, self.good, features, seed)]).encode())
-        rows = [_Match(**row) for row in json.loads(known.read_text("utf-8"))]
-        if not rows:
-            raise UserError(f"No feature of this organism matches a concept with an F1 of at least {self.good:g}: lower it.")
-        trial.truths.update(_truths(rows))
-        trial.concepts.update({row.feature: row.concept for row in rows})
+        rows = [Match(**row) for row in json.loads(known.read_text("utf-8"))] if known.exists() else None
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(paths.model)
+        trial = OrganismTrial(folder / "store", documents, tokenizer, seed, features, self.good, self.pool, rows)
+        if rows is None:
+            write_atomically(known, json.dumps([asdict(one) for one in trial.matches]).encode())
         return trial
 
 
 @dataclass(frozen=True)
+class Match:
+    """A feature with the concept that it finds best."""
+
+    feature: int
+    """Its global id."""
+    concept: str
+    """The concept's name."""
+    f1: float
+    """F1 per token on test."""
+    hard: bool
+    """A neuron or a random direction."""
+
+
 class OrganismTrial:
     """A store of the organism with what its features stand for."""
 
-    store: Path
-    """The sealed store."""
-    seed: int
-    """Seed of the trial."""
-    documents: Sequence[Document]
-    """What the store was made from."""
-    tokenizer: PreTrainedTokenizerFast
-    """Its tokenizer."""
-    pool: int
-    """Fresh documents from which texts are drawn."""
-    truths: dict[int, Truth]
-    """What is true, by feature."""
-    concepts: dict[int, str]
-    """The concept of each feature."""
+    def __init__(
+        self,
+        store: Path,
+        documents: Sequence[Document],
+        tokenizer: PreTrainedTokenizerFast,
+        seed: int,
+        features: int,
+        good: float = GOOD,
+        pool: int = POOL,
+        matches: Sequence[Match] | None = None,
+    ) -> None:
+        """
+        Args:
+            store: made from these documents, its first dictionary being the one that is asked about.
+            documents: with the truth about their characters.
+            tokenizer: the organism's.
+            seed: of the choice of features and of fresh texts.
+            features: how many are asked about at most.
+            good: F1 from which a feature is asked about.
+            pool: fresh documents from which texts are drawn.
+            matches: the features with their concepts, where they are known already.
+
+        Raises:
+            UserError: the store was made from other documents, or no feature matches well enough.
+        """
+        self.store, self.documents, self.tokenizer, self.seed, self.pool = store, documents, tokenizer, seed, pool
+        self.matches = _chosen(_matched(self), good, features, seed) if matches is None else tuple(matches)
+        if not self.matches:
+            raise UserError(f"No feature of this organism matches a concept with an F1 of at least {good:g}: lower it.")
+
+    @cached_property
+    def truths(self) -> dict[int, Truth]:
+        """What is true, by feature."""
+        return _truths(self.matches)
+
+    @cached_property
+    def concepts(self) -> dict[int, str]:
+        """The concept of each feature."""
+        return {row.feature: row.concept for row in self.matches}
 
     @property
     def features(self) -> tuple[int, ...]:
@@ -149,16 +182,6 @@ class OrganismTrial:
     @cached_property
     def _pools(self) -> dict[int, _Pool]:
         return {}
-
-
-@dataclass(frozen=True)
-class _Match:
-    """A feature with the concept that it finds best."""
-
-    feature: int
-    concept: str
-    f1: float
-    hard: bool
 
 
 class _Pool:
@@ -244,7 +267,7 @@ def _hard(folder: Path, seed: int) -> list[str]:
     return specs
 
 
-def _matched(trial: OrganismTrial) -> list[_Match]:
+def _matched(trial: OrganismTrial) -> list[Match]:
     """The best concept of every live feature, the best features first."""
     with Store.open(trial.store) as store:
         live = store.features("live")
@@ -258,9 +281,11 @@ def _matched(trial: OrganismTrial) -> list[_Match]:
     identity = identity_concepts(trial.tokenized["train"], trial.labels["train"])
     frequent = np.bincount(validation.matrix.indices, minlength=len(validation.concepts)) >= 20
     allowed = frequent & np.array([name not in identity for name in validation.concepts])
-    found = score(choose(sweep(values["validation"], validation.matrix), allowed), values["test"], test.matrix)
+    columns = np.flatnonzero(allowed)
+    first = choose(sweep(values["validation"], validation.matrix[:, columns]), np.ones(len(columns), bool))
+    found = score(first, values["test"], test.matrix[:, columns])
     rows = [
-        _Match(feature, validation.concepts[found.concept[n]], float(found.f1[n]), feature >= easy)
+        Match(feature, validation.concepts[columns[found.concept[n]]], float(found.f1[n]), feature >= easy)
         for n, feature in enumerate(live)
         if found.concept[n] >= 0
     ]
@@ -285,12 +310,12 @@ def _values(store: Store, split: Split, features: Sequence[int], easy: int) -> c
     return made
 
 
-def _chosen(rows: Sequence[_Match], good: float, features: int, seed: int) -> list[_Match]:
+def _chosen(rows: Sequence[Match], good: float, features: int, seed: int) -> list[Match]:
     """Features to ask about: good ones in an order from the seed, each followed by one of its kin, and the best hard cases."""
     hard = [row for row in rows if row.hard][: features // HARD]
     easy = [row for row in rows if not row.hard and row.f1 >= good]
     order = [easy[n] for n in np.random.default_rng(_seed("choose", seed)).permutation(len(easy))]
-    taken: dict[int, _Match] = {}
+    taken: dict[int, Match] = {}
     for row in order:
         near = next((one for one in order if one.feature not in taken and _related(row, one)), None)
         for one in (row, near):
@@ -299,12 +324,12 @@ def _chosen(rows: Sequence[_Match], good: float, features: int, seed: int) -> li
     return [*taken.values(), *hard]
 
 
-def _related(one: _Match, other: _Match) -> bool:
+def _related(one: Match, other: Match) -> bool:
     """Whether they stand for different concepts that are kin."""
     return one.concept != other.concept and (other.concept in kin_of(one.concept) or one.concept in kin_of(other.concept))
 
 
-def _truths(rows: Sequence[_Match]) -> dict[int, Truth]:
+def _truths(rows: Sequence[Match]) -> dict[int, Truth]:
     return {
         row.feature: Truth(
             feature=row.feature,

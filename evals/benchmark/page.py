@@ -15,6 +15,7 @@ from dragoman.evals.report.plots import Axis, Mark, frontier
 from dragoman.evals.statistics import Interval, plain
 
 from .board import SHOWN, Board, Line, Worth
+from .reading import DETECTED, RECOVERED
 from .running import Result, Row
 
 NAMED: Mapping[str, str] = {
@@ -26,6 +27,8 @@ NAMED: Mapping[str, str] = {
     "recovery.text_auroc": "recovery, AUROC per text",
     "recovery.read_balanced_accuracy": "recovery as a judge reads it, balanced accuracy per text",
     "recovery.read_auroc": "recovery as a judge reads it, AUROC per text",
+    "detection.read_balanced_accuracy": "detection as a judge reads it, balanced accuracy",
+    "detection.read_auroc": "detection as a judge reads it, AUROC",
     "simulation.r": "simulation, r per token",
     "simulation.r_top_random": "simulation, r on 1 : 1 top and random",
     "detection.auroc": "detection, AUROC",
@@ -33,7 +36,6 @@ NAMED: Mapping[str, str] = {
     "confidence": "confidence of the label's maker",
 }
 """Figures in words."""
-READS = "recovery.read_balanced_accuracy"
 EXAMPLES = 30
 """Features of a suite whose labels are shown on the page."""
 ABOUT = (
@@ -138,7 +140,7 @@ def markdown(boards: Sequence[Board]) -> str:
 
 def _shown(board: Board) -> list[str]:
     """The figures of the table that some contestant has."""
-    return [name for name in (*SHOWN, READS) if any(name in line.figures for line in board.lines)]
+    return [name for name in (*SHOWN, *RECOVERED, *DETECTED.values()) if any(name in line.figures for line in board.lines)]
 
 
 def _others(board: Board) -> list[str]:
