@@ -93,10 +93,8 @@ def labels(
     from .output import as_json, console
 
     chosen = suites(names(suite), store)
-    each, means = (
-        Budget(budget_tokens_per_feature, budget_usd_per_feature),
-        Allowed(Budget(budget_tokens, budget_usd), price=price),
-    )
+    each, budget = Budget(budget_tokens_per_feature, budget_usd_per_feature), Budget(budget_tokens, budget_usd)
+    means = Allowed(budget, price=price)
     entered = entrants(names(contestants), judge or "pattern", each, means)
     if any(one.name == "import" for one in chosen) and store is not None:
         from dragoman.evals.benchmark.stores import importers
@@ -110,7 +108,7 @@ def labels(
         range(seed, seed + seeds),
         features,
         texts,
-        _reader(judge, Budget(budget_tokens, budget_usd)),
+        _reader(judge, budget, price),
         settings,
     )
     with logging_to(out, "bench"):

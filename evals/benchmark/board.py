@@ -224,15 +224,15 @@ def command(results: Sequence[Result]) -> str:
 def _parts(results: Sequence[Result]) -> list[tuple[str, Keep]]:
     rows = [row for one in results for row in one.rows]
     found: list[tuple[str, Keep]] = []
-    for level in sorted({row.level for row in rows if row.level is not None}):
+    for level in sorted({row.level for row in rows if row.level is not None and usual(row)}):
         found.append((f"level {level}", lambda row, level=level: usual(row) and row.level == level))  # type: ignore[misc]
-    if any(row.level is not None for row in rows):
+    if found:
         found.append(("level 3 and above", lambda row: usual(row) and (row.level or 0) >= 3))
-    if any(row.written for row in rows) and not all(row.written for row in rows):
-        found.append(("the truth is a pattern", lambda row: usual(row) and row.written))
-        found.append(("the truth is no pattern", lambda row: usual(row) and not row.written and row.truth is not None))
     if any(row.hard for row in rows):
-        found.append(("hard cases", lambda row: row.hard))
+        named = "the truth is no pattern" if found else "hard cases"
+        found.append((named, lambda row: row.hard))
+    if found and any(row.level for row in rows):
+        found.append(("level 3 and above, with and without a pattern", lambda row: (row.level or 0) >= 3))
     return found
 
 

@@ -42,5 +42,5 @@ class FreshText:
     """At each token, whether the true concept holds there."""
     kind: Kind
     """What the text is for."""
-    offsets: tuple[tuple[int, int], ...] = ()
-    """Characters of each token; empty where the tokens' texts, put together, are the text."""
+    offsets: tuple[tuple[int, int], ...]
+    """First character of each token in the text, and the one after its last."""

@@ -9,7 +9,6 @@ anywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from dragoman.evals.judge.reader import Passage
 from dragoman.evals.statistics import auroc, balanced_accuracy
+from dragoman.store.tokens import contributions
 from dragoman.tools.patterns import PatternText, Usage
 from dragoman.tools.patterns.loose import LooseTexts
 
@@ -38,18 +38,6 @@ FIRES = 0.2
 """Share of the maximum above which a feature fires, and a pattern says so."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A fresh text as a table of tokens wants it."""
-
-    text: str
-    """The text."""
-    ids: tuple[int, ...]
-    """Its tokens."""
-    offsets: tuple[tuple[int, int], ...]
-    """Characters of each token."""
-
-
 class Fresh:
     """The fresh texts of one feature, ready for patterns and for judges."""
 
@@ -62,7 +50,7 @@ class Fresh:
     @cached_property
     def table(self) -> LooseTexts:
         """All tokens."""
-        return LooseTexts([Row(t.text, t.ids, t.offsets or places(t, self.vocabulary)) for t in self.texts], self.vocabulary)
+        return LooseTexts(self.texts, self.vocabulary)
 
     @cached_property
     def text(self) -> PatternText:
@@ -80,11 +68,8 @@ class Fresh:
 
     def passages(self) -> list[Passage]:
         """The texts as a judge reads them."""
-        found = []
-        for text in self.texts:
-            offsets = text.offsets or places(text, self.vocabulary)
-            found.append(Passage(tuple(text.text[a:b] for a, b in offsets), text.ids))
-        return found
+        strings = [contributions(text.text, [a for a, _ in text.offsets], [b for _, b in text.offsets]) for text in self.texts]
+        return [Passage(tuple(parts), text.ids) for parts, text in zip(strings, self.texts, strict=True)]
 
 
 def recovery(fresh: Fresh, strength: Float[NDArray[np.floating], " tokens"]) -> dict[str, float]:
@@ -127,17 +112,3 @@ def within(truth: NDArray[np.bool_], strength: Float[NDArray[np.floating], " tok
             held = float(truth[here].sum())
             total, weight = total + held * area, weight + held
     return total / weight if weight else float("nan")
-
-
-def places(text: FreshText, vocabulary: list[str]) -> tuple[tuple[int, int], ...]:
-    """Characters of each token, where the tokens' texts, put together, are the text (a space before the first may be missing)."""
-    found, at = [], 0
-    for n, token in enumerate(text.ids):
-        string = vocabulary[token]
-        if not text.text.startswith(string, at) and n == 0:
-            string = string.lstrip(" ")
-        if not text.text.startswith(string, at):
-            raise ValueError(f"the tokens of a fresh text are not its text, from character {at} on: give offsets")
-        found.append((at, at + len(string)))
-        at += len(string)
-    return tuple(found)

@@ -51,7 +51,8 @@ class Pool:
         reading = Reading(self.lexicon, [prompt.ids for prompt in prompts])
         fires = np.split(term.on(reading), reading.starts[1:-1]) if prompts else []
         return [
-            FreshText(prompt.ids, prompt.text, tuple(mask.tolist()), kind) for prompt, mask in zip(prompts, fires, strict=True)
+            FreshText(prompt.ids, prompt.text, tuple(mask.tolist()), kind, prompt.offsets)
+            for prompt, mask in zip(prompts, fires, strict=True)
         ]
 
     def _prompt(self, text: str) -> Prompt:

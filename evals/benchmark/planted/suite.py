@@ -10,17 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from scipy import sparse
 
 from dragoman.evals.benchmark.records import FreshText, Truth
 from dragoman.evals.organism.load import corpus_documents, organism_paths
 from dragoman.store.disk import write_atomically
 from dragoman.store.errors import UserError
+from dragoman.store.features import Store
 from dragoman.store.hashing import seed_of
+from dragoman.store.records import Split
 from dragoman.store.splits import document_hash
 from dragoman.tools.documents import Corpus
 from dragoman.tools.programs import Program
 from dragoman.tools.programs.harvest import harvest_programs
+from dragoman.tools.programs.reading import Reading
 from dragoman.tools.speaking import Voice
 
 from .drawing import Drawing
@@ -40,6 +44,8 @@ class PlantedSuite:
     """Made features over the organism's corpus or the user's text."""
 
     name = "planted"
+    endless = True
+    """The features of every seed are new ones."""
 
     def __init__(
         self,
@@ -124,6 +130,7 @@ class PlantedTrial:
         self.truths: Mapping[int, Truth] = {truth.feature: truth for truth in truths}
         self._material, self._kept, self._voice = material, kept, voice
         self._pool = lru_cache(4)(self._new_pool)
+        self._readings = lru_cache(3)(self._new_reading)
 
     def fresh(self, feature: int, seed: int, n: int) -> Sequence[FreshText]:
         """At most n texts of each kind; the same for the same seed. Fewer where the text holds no more.
@@ -136,6 +143,15 @@ class PlantedTrial:
         siblings = [self.programs[other].term for other in self.truths[feature].siblings]
         rng = random.Random(seed_of("fresh", self.seed, feature, seed))
         return Fresh(self._pool(seed), self.programs[feature].term, siblings, rng).texts(n)
+
+    def holds(self, feature: int, split: Split) -> NDArray[np.bool_]:
+        """Whether the program holds at each token of a split of the store, noise and dead zones aside (tokens,)."""
+        return np.asarray(self.programs[feature].term.on(self._readings(split)))
+
+    def _new_reading(self, split: Split) -> Reading:
+        with Store.open(self.store) as store:
+            tokens = store.tokens(split)
+            return Reading(self._material.lexicon, np.split(tokens.ids, tokens.starts[1:-1]))
 
     def _new_pool(self, seed: int) -> Pool:
         texts = list(self._kept) or [document.text for document in corpus_documents(POOL, corpus_seed(self.seed, "fresh", seed))]
