@@ -46,13 +46,24 @@ def test_contestants_are_ranked_and_compared_on_the_same_features() -> None:
 
 
 def test_hard_cases_and_levels_stand_apart() -> None:
-    rows = [row(1, level=1, recovery__mcc=1.0), row(2, level=4, recovery__mcc=0.5), row(3, hard=True, recovery__mcc=-1.0)]
+    rows = [
+        row(1, level=1, recovery__mcc=1.0),
+        row(2, level=4, recovery__mcc=0.5),
+        row(3, hard=True, level=5, recovery__mcc=-1.0),
+    ]
     found = board([result("induction", rows)])[0]
     assert found.lines[0].n == 2
     assert found.lines[0].figures["recovery.mcc"].value == pytest.approx(0.75)
     parts = {part.name: part.figures["induction"].value for part in found.parts}
-    assert parts["level 4"] == parts["level 3 and above"] == 0.5
-    assert parts["hard cases"] == -1.0
+    assert parts == {
+        "level 1": 1.0,
+        "level 4": 0.5,
+        "level 3 and above": 0.5,
+        "the truth is no pattern": -1.0,
+        "level 3 and above, with and without a pattern": -0.25,
+    }
+    plain = board([result("induction", [row(1, recovery__mcc=1.0), row(2, hard=True, recovery__mcc=0.0)])])[0]
+    assert [part.name for part in plain.parts] == ["hard cases"]
 
 
 def test_the_worth_of_a_score_is_its_rank_correlation_with_recovery() -> None:
