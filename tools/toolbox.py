@@ -23,6 +23,7 @@ from .toolkit.effects import ablate, generate_steered, logit_effects, steer
 from .toolkit.evidence import feature_stats, neighbours, top_examples
 from .toolkit.groups import example_groups
 from .toolkit.library import query_store, record_note, search_labels
+from .toolkit.predictions import explain_prediction
 from .toolkit.reading import activate, contrast, find_features
 from .toolkit.rules import match_pattern
 from .toolkit.showing import LEGEND
@@ -46,6 +47,7 @@ DECLARED: tuple[tuple[Callable[..., ToolResult], str], ...] = (
     (steer, "subject"),
     (generate_steered, "subject"),
     (logit_effects, "store"),
+    (explain_prediction, "subject"),
     (neighbours, "store"),
     (search_labels, "store"),
     (query_store, "store"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-ASK_OVER = 10_000
+ASK_OVER = 30_000
 """Tokens through the subject above which the user is asked."""
 ALWAYS = ("search_inputs",)
 """Tools that are always asked about."""
@@ -74,6 +74,9 @@ _COSTS: Mapping[str, Callable[[Mapping[str, Any]], Cost]] = {
     "generate_steered": _generate,
     "steer": _steer,
     "ablate": _ablate,
+    "explain_prediction": lambda given: Cost(
+        _tokens([given["text"]]) * 330, "each feature that is active on the text taken away by itself, up to 160 of them"
+    ),
     "activate": lambda given: Cost(_tokens(list(given["texts"])), f"{len(given['texts'])} texts"),
     "contrast": lambda given: Cost(_tokens([*given["a"], *given["b"]]), "the texts of both sides"),
 }

@@ -98,6 +98,34 @@ def test_a_search_stays_in_its_effort_and_repeats(box: Toolbox, bench: Workbench
         assert float(alone(bench, FEATURE, found["ids"]).max()) == pytest.approx(found["value"], abs=1e-4)
 
 
+def test_a_prediction_is_explained_by_features_taken_away_one_by_one(bench: Workbench, box: Toolbox) -> None:
+    ids = bench.subject.tokenize(TEXT).ids.tolist()
+    result = box.call("explain_prediction", {"text": TEXT, "n": 30})
+    clean = logits(bench, ids, None)[-1]
+    best = int(clean.argmax())
+    assert result.data["next"] == bench.subject.vocabulary[best]
+    assert result.data["before"] == pytest.approx(float(clean.softmax(-1)[best]), rel=1e-3)
+    shifts = [abs(row["shift"]) for row in result.data["features"]]
+    assert shifts == sorted(shifts, reverse=True) and len(shifts) == min(30, result.data["active"])
+    seen = 0
+    for row in result.data["features"]:
+        name, _, index = row["feature"].partition("/")
+        if name != "sae":  # written where it was read: what is taken away is its value times its direction, on each token
+            continue
+        values = torch.tensor(alone(bench, row["feature"], ids))
+        edited = logits(bench, ids, -values[:, None] * bench.dictionary("sae").directions[int(index)])[-1]
+        shift = (edited - edited.mean())[best] - (clean - clean.mean())[best]
+        assert row["shift"] == pytest.approx(float(shift), abs=2e-4)
+        assert dict(map(tuple, row["places"])) == {
+            at: pytest.approx(v, rel=1e-4) for at, v in enumerate(values.tolist()) if v > 0
+        }
+        seen += 1
+    assert seen > 3
+    few = box.call("explain_prediction", {"text": TEXT, "n": 2, "next": " park"})
+    assert few.data["next"] == " park" and few.data["control"] is not None and len(few.data["features"]) == 2
+    assert few == box.call("explain_prediction", {"text": TEXT, "n": 2, "next": " park"})
+
+
 def test_a_steer_is_a_vector_added(bench: Workbench, box: Toolbox) -> None:
     prompts = ["the cat sat on", TEXT]
     result = box.call("steer", {"prompts": prompts, "strength": 2, "watch": [" park"]})
