@@ -220,6 +220,10 @@ class Catalogue:
         wanted = text.lower()
         return np.fromiter((wanted in token.lower() for token in self._static.vocabulary), bool, len(self._static.vocabulary))
 
+    @cached_property
+    def _token_ranks(self) -> Int64[np.ndarray, " vocabulary"]:
+        return _ranks([token.strip() for token in self._static.vocabulary])
+
     def _meant(self, words: str) -> int | None:
         """The feature whose address was typed into the search; None where it is none."""
         try:
@@ -237,14 +241,11 @@ class Catalogue:
             places = np.arange(len(chosen))
             return places[::-1] if wish.descending else places
         if order == "match":
-            return np.argsort([-hits[int(feature)] for feature in chosen], kind="stable")
+            return np.argsort(-np.array([hits[feature] for feature in chosen.tolist()]), kind="stable")
         if order == "label":
-            names = np.array([view.name[f].casefold()[:80] for f in chosen.tolist()], object)
-            return _last(names, names == "", wish.descending)
+            return _last(view.ranks()[chosen], wish.descending)
         if order == "token":
-            vocabulary = self._static.vocabulary
-            texts = np.array(["" if t < 0 else vocabulary[t].strip().casefold() for t in figures.token[chosen].tolist()], object)
-            return _last(texts, figures.token[chosen] < 0, wish.descending)
+            return _last(np.append(self._token_ranks, -1)[figures.token[chosen]], wish.descending)
         if order in ("density", "max", "liveness"):
             column = {"density": figures.density, "max": figures.maximum, "liveness": figures.liveness}[order][chosen]
             return np.argsort(-column.astype(np.float64) if wish.descending else column, kind="stable")
@@ -305,7 +306,8 @@ class _View:
     def __init__(self, width: int, run: str | None, judge: str | None, scorers: Sequence[str]) -> None:
         self._run, self._judge, self._wanted = run, judge, frozenset(scorers)
         self.label: list[str | None] = [None] * width
-        self.name, self.agent, self._text = [""] * width, [""] * width, [""] * width
+        self.name, self.agent, self._text, self._title = [""] * width, [""] * width, [""] * width, [""] * width
+        self._ranks: Int64[np.ndarray, " width"] | None = None
         self.scores: dict[str, Float32[np.ndarray, " width"]] = {}
         self._labels_read = self._scores_read = 0
 
@@ -336,24 +338,39 @@ class _View:
         found = among
         for word in wanted:
             found = [feature for feature in found if word in text[feature]]
-        names = {feature: " " + " ".join(_words(self.name[feature])) for feature in found}
-        return {feature: sum(word in name for word in wanted) for feature, name in names.items()}
+        titles = self._title
+        return {feature: sum(word in titles[feature] for word in wanted) for feature in found}
+
+    def ranks(self) -> Int64[np.ndarray, " width"]:
+        """Place of each feature's name in the order of names; -1 where it has no label."""
+        if self._ranks is None:
+            labeled = np.fromiter((label is not None for label in self.label), bool, len(self.label))
+            self._ranks = np.where(labeled, _ranks(self.name), -1)
+        return self._ranks
 
     def _take(self, id: str, feature: int, agent: str, name: str, description: str, facets: str) -> None:
         """A label, unless it is a person's and the feature has another."""
         if self._run is None and agent == HUMAN and self.label[feature] is not None and self.agent[feature] != HUMAN:
             return
         self.label[feature], self.name[feature], self.agent[feature] = id, name[:LONGEST], agent
+        self._title[feature] = " " + " ".join(_words(name[:LONGEST]))
         self._text[feature] = " " + " ".join(_words(f"{name} {description} {facets}"[:LONGEST]))
+        self._ranks = None
         for values in self.scores.values():
             values[feature] = np.nan
 
 
-def _last(texts: np.ndarray, empty: np.ndarray, descending: bool) -> Int64[np.ndarray, " n"]:
-    """Places of texts in their order, the empty ones at the end."""
-    order = np.argsort(texts, kind="stable")
-    order = order[::-1] if descending else order
-    return np.concatenate([order[~empty[order]], np.flatnonzero(empty)]).astype(np.int64)
+def _ranks(texts: Sequence[str]) -> Int64[np.ndarray, " n"]:
+    """Place of each text in the order of all, without case; equal texts have one place."""
+    folded = [text.casefold() for text in texts]
+    place = {text: rank for rank, text in enumerate(sorted(set(folded)))}
+    return np.fromiter((place[text] for text in folded), np.int64, len(folded))
+
+
+def _last(ranks: Int64[np.ndarray, " n"], descending: bool) -> Int64[np.ndarray, " n"]:
+    """Places of ranks in their order, those below zero at the end."""
+    order = np.argsort(-ranks if descending else ranks, kind="stable")
+    return np.concatenate([order[ranks[order] >= 0], order[ranks[order] < 0]])
 
 
 def _words(text: str) -> list[str]:

@@ -27,6 +27,8 @@ def visible(text: str, *, spaces: bool = False) -> str:
 
     spaces: show blanks too, for a token that is nothing but blanks.
     """
+    if not spaces and text.isprintable():
+        return text
     return "".join(_visible_character(character, spaces) for character in text)
 
 

@@ -109,10 +109,12 @@ class Ledger:
         """A label by its id."""
         return next((Label(**_rich(row)) for row in self._select("label", "rowid", id=id)), None)
 
-    def names(self, after: int = -1, most: int = 100) -> list[tuple[int, str]]:
-        """At most so many labeled features whose ids come after `after`, ascending, each with the name of its newest label."""
-        newest = "SELECT max(rowid) FROM label WHERE feature > ? GROUP BY feature ORDER BY feature LIMIT ?"
-        rows = self._rows(f"SELECT feature, name FROM label WHERE rowid IN ({newest}) ORDER BY feature", after, most)
+    def names(self, after: int = -1, most: int = 100, without: str = "") -> list[tuple[int, str]]:
+        """At most so many labeled features whose ids come after `after`, ascending, each with the name of its newest label;
+        without those of an agent.
+        """
+        newest = "SELECT max(rowid) FROM label WHERE feature > ? AND agent <> ? GROUP BY feature ORDER BY feature LIMIT ?"
+        rows = self._rows(f"SELECT feature, name FROM label WHERE rowid IN ({newest}) ORDER BY feature", after, without, most)
         return [(int(feature), str(name)) for feature, name in rows]
 
     def scores(

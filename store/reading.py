@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import duckdb
@@ -23,6 +23,8 @@ from .tokens import ContextIndex, TokenTable, contributions
 _Tokens = Int32[np.ndarray, " n"]
 _CONTEXT = ("context", "document", "ids", "starts", "ends")
 
+RECENT = 8
+"""Features whose rows of a split are kept for whoever asks again: what is shown of one takes several looks."""
 CLOSING = 10.0
 """Seconds that a file may take to close."""
 
@@ -166,6 +168,8 @@ class SplitReader:
         self.split = split
         self._code = SPLITS.index(split)
         self._held: HeldActivations | None = None
+        self._recent = lru_cache(RECENT)(self._read_activations)
+        self._unstored = lru_cache(RECENT)(self._read_unstored)
 
     def hold(self) -> None:
         """Keep the split's tokens in memory, and its activations where they are few enough (see held.py)."""
@@ -210,6 +214,10 @@ class SplitReader:
         """Places among the split's tokens at which a feature is stored as active, ascending, and its values there."""
         if self._held is not None:
             return self._held.of(feature)
+        flat, values = self._recent(feature)
+        return flat.copy(), values.copy()
+
+    def _read_activations(self, feature: int) -> tuple[Int64[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
         read = self._database.columns(
             "SELECT context, position, value FROM activation WHERE feature = ? AND split = ?", [feature, self._code]
         )
@@ -289,6 +297,9 @@ class SplitReader:
 
     def unstored(self, feature: int) -> Int64[np.ndarray, " n"]:
         """Rows of the contexts in which a feature is active but not stored; empty unless the store is a sample."""
+        return self._unstored(feature).copy()
+
+    def _read_unstored(self, feature: int) -> Int64[np.ndarray, " n"]:
         read = self._database.columns("SELECT context FROM active_context WHERE feature = ? AND split = ?", [feature, self._code])
         return np.sort(self.index.rows_of(read["context"]))
 

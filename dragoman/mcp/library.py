@@ -1,4 +1,7 @@
-"""What the server can see of a store: train rows, labels without figures, and runs. Nothing else of this package opens one."""
+"""What the server can see of a store: train rows, labels without figures, and runs. Nothing else of this package opens one.
+
+Labels that people wrote are left out: they may have read what agents must not.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from dragoman.store.manifest import LEDGER
-from dragoman.store.records import DictionaryInfo, Label, Run
+from dragoman.store.records import HUMAN, DictionaryInfo, Label, Run
 from dragoman.store.trails import Trails
 from dragoman.tools.toolbox import Desk, Toolbox
 from dragoman.tools.toolkit.desk import bare
@@ -58,7 +61,8 @@ class Library:
         name = PurePath(model.name).name if PurePath(model.name).is_absolute() else model.name
         self.outline = Outline(store.path.name, name, model.layers, store.dictionaries, len(tokens.ids), tokens.n_contexts)
         """What the store is made of."""
-        self._label, self._labels, self._names, self._runs = ledger.label, ledger.labels, ledger.names, ledger.runs
+        self._label, self._names, self._runs = ledger.label, ledger.names, ledger.runs
+        self._labels = lambda **of: [label for label in ledger.labels(**of) if label.agent != HUMAN]
         self._labeled = ledger.labeled_features
 
     @classmethod
@@ -87,7 +91,7 @@ class Library:
     def label(self, id: str) -> Label | None:
         """A label, without notes and evidence."""
         found = self._label(id)
-        return None if found is None else bare(found)
+        return None if found is None or found.agent == HUMAN else bare(found)
 
     def labels_of(self, feature: int) -> list[Label]:
         """All labels of a feature, likewise, the newest first."""
@@ -95,7 +99,7 @@ class Library:
 
     def named(self, after: int = -1, most: int = 100) -> list[tuple[int, str]]:
         """Labeled features whose ids come after `after`, each with the name of its newest label."""
-        return self._names(after, most)
+        return self._names(after, most, HUMAN)
 
     def runs(self) -> list[Run]:
         """All runs, in the order of their first start."""

@@ -167,6 +167,7 @@ def scores_of(label: Label, scores: Sequence[Score]) -> Scored | None:
 
 def strata(site: Site, number: int, largest: float, threshold: float) -> list[Stratified]:
     """Examples of every stratum, highlighted."""
+    site.store.tokens("test")  # kept in memory from the first page on, as those of train are
     shown = []
     for split, stratum, count, title in SHOWN:
         examples = [

@@ -19,3 +19,8 @@ def percent(share: float) -> str:
     if not share:
         return "never"
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def chance(probability: float) -> str:
+    """A probability of a token, most of which are next to nothing."""
+    return "< 0.01 %" if probability < 1e-4 else f"{100 * probability:.2g} %"

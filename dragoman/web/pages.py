@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse
 
 from dragoman.store.display import visible_token
 
-from .gauges import gauge, percent
+from .gauges import chance, gauge, percent
 from .harmless import harmless, shortened
 from .strips import strip
 
@@ -46,7 +46,7 @@ class Pages:
             n=lambda value: "–" if value is None else f"{value:,}",
             figure=lambda value, digits=3: "–" if value is None else f"{value:.{digits}f}",
         )
-        self._templates.globals.update(static=static, strip=strip, gauge=gauge, percent=percent, menu=[])
+        self._templates.globals.update(static=static, strip=strip, gauge=gauge, percent=percent, chance=chance, menu=[])
 
     def offer(self, menu: list[tuple[str, str]], private: bool) -> None:
         """What the head of every page offers. menu: words and addresses. private: whether one can sign out."""

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,6 +27,7 @@ from dragoman.store.ledger import Ledger, label_id
 from dragoman.store.manifest import LEDGER
 from dragoman.store.records import Label, Stratum
 from dragoman.store.trails import Trails
+from dragoman.store.verdicts import Correction, Verdicts
 from dragoman.tools.toolbox import ToolResult
 from tests.support.synthetic import make_store
 
@@ -85,6 +87,16 @@ def test_a_features_page_says_what_the_tools_say(store: Path, library: Library) 
     assert "never active" in page(library, f"dragoman://feature/{library.key(23)}")
     with pytest.raises(UserError, match="There is nothing at"):
         page(library, "dragoman://feature/../../etc/passwd")
+
+
+def test_what_people_wrote_stays_with_people(store: Path, library: Library) -> None:
+    add_labels(store, range(2, 3))
+    with closing(Verdicts(store / LEDGER)) as verdicts:
+        given = [verdicts.give(f, None, None, correction=Correction(description="written by hand")) for f in (2, 4)]
+    assert [label.agent for label in library.labels_of(2)] == ["induction"] and library.labels_of(4) == []
+    assert library.named() == [(2, "name 2")] and library.label(str(given[0].correction)) is None
+    assert "by hand" not in page(library, f"dragoman://feature/{library.key(2)}")
+    assert "by hand" not in library.toolbox.call("search_labels", {"words": "written"}).text
 
 
 def test_notes_are_kept_in_the_ledger(store: Path, library: Library) -> None:

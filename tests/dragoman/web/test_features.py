@@ -41,7 +41,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 run="newer",
                 name=name,
                 description=f"fires on {name}",
-                facets=(Facet(description="in the morning"), Facet(description="at night", pattern="p")),
+                facets=(Facet(description="in the morning"), Facet(description="at night")),
                 pattern='strongly: " park"',
                 output_claim=f"says {name}",
                 agent="labeler",
