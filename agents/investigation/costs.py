@@ -26,7 +26,7 @@ def cost(tool: str, arguments: Mapping[str, Any]) -> Cost:
     """The worst that a call may cost, from its arguments; wrong arguments cost nothing, because they are refused."""
     try:
         return _COSTS[tool](arguments) if tool in _COSTS else Cost(0, "")
-    except (TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError):
         return Cost(0, "")
 
 

@@ -228,7 +228,8 @@ def _trail_page(site: Site, run: str, key: str) -> dict[str, Any]:
     if run not in known or run not in site.trails.runs(number):
         raise Missing(f"Run {run[:40]} left no trail on {key}: the feature's page says which runs did.")
     stats = site.store.feature(number).stats
-    told = trail_html(_report(), read_trail(site.trails, site.store.ledger, known[run], number), site.store, stats.max)
+    read = read_trail(site.trails, site.store.ledger, known[run], number)
+    told = trail_html(_report(), read, site.store, stats.max, opened=True)
     return {"key": str(site.store.key(number)), "run": run, "trail": told, "addressed": address_of}
 
 

@@ -48,11 +48,12 @@ class Step(NamedTuple):
     """What is not shown; empty where everything is."""
 
 
-def trail_html(environment: Environment, trail: Trail, store: Store, largest: float) -> Markup:
-    """A trail as one collapsed element. largest: the feature's train maximum."""
+def trail_html(environment: Environment, trail: Trail, store: Store, largest: float, opened: bool = False) -> Markup:
+    """A trail as one element, collapsed or opened. largest: the feature's train maximum."""
     told = telling.tell(trail, store)
     return Markup(
         environment.get_template("trail.html.j2").render(
+            opened=opened,
             anchor=f"f{trail.feature}",
             heading=telling.heading(trail),
             scale=telling.SCALE,
