@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -22,6 +23,8 @@ from .harmless import harmless
 from .progress import event
 from .site import Site, site_of
 
+MANY = 4
+"""Steps in a row that are shown as one line."""
 LONGEST = 20_000
 """Characters of what is said."""
 
@@ -53,7 +56,7 @@ class Shown(NamedTuple):
     text: str
     """What the user said."""
     parts: Sequence[tuple[str, Any]]
-    """What the assistant did: said with text, step with a Step, answer with statements, question, stopped."""
+    """What the assistant did: said with text, step with a Step, steps with many, answer with statements, question, stopped."""
 
 
 async def page(request: Request) -> Response:
@@ -120,7 +123,19 @@ def talks_of(request: Request) -> Talks:
 
 def shown(turns: Sequence[Turn]) -> list[Shown]:
     """Turns for the page: a call and what came back are one step, and streamed text that became the answer is left out."""
-    return [Shown(turn.role, turn.text if turn.role == "user" else "", parts(turn.events, turn.text)) for turn in turns]
+    return [
+        Shown(turn.role, turn.text, ()) if turn.role == "user" else Shown(turn.role, "", grouped(parts(turn.events, turn.text)))
+        for turn in turns
+    ]
+
+
+def grouped(found: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Many steps in a row as one part, so that they do not stand between question and answer."""
+    made: list[tuple[str, Any]] = []
+    for kind, group in groupby(found, lambda part: part[0]):
+        here = list(group)
+        made += [("steps", [step for _, step in here])] if kind == "step" and len(here) >= MANY else here
+    return made
 
 
 def parts(events: Sequence[Event], text: str = "") -> list[tuple[str, Any]]:
@@ -139,7 +154,7 @@ def parts(events: Sequence[Event], text: str = "") -> list[tuple[str, Any]]:
         elif isinstance(one, Returned):
             at = places.get(one.call)
             before = found[at][1] if at is not None else _called(Called(one.call, one.tool, {}))
-            step = before._replace(text=one.text, state="failed" if one.failed else "done", row=one.row or "")
+            step = before._replace(text=_unfenced(one.text), state="failed" if one.failed else "done", row=one.row or "")
             if at is None:
                 found.append(("step", step))
             else:
@@ -219,6 +234,11 @@ def _called(one: Called) -> Step:
     text = json.dumps(dict(arguments), ensure_ascii=False, indent=1, default=str)
     brief = ", ".join(f"{name} {json.dumps(value, ensure_ascii=False, default=str)}" for name, value in arguments.items())
     return Step(one.call, one.tool, text, brief, "", "running", "")
+
+
+def _unfenced(text: str) -> str:
+    """What came back without the fences that keep a model from taking a corpus for orders."""
+    return text.replace("<text>", "\u201c").replace("</text>", "\u201d")
 
 
 def _done(request: Request, thread: str) -> Response:

@@ -7,7 +7,9 @@ import pytest
 from dragoman.agents.investigation.costs import cost
 
 
-@pytest.mark.parametrize("tool", ["activate", "contrast", "steer", "ablate", "generate_steered", "minimal_context", "search_inputs"])
+@pytest.mark.parametrize(
+    "tool", ["activate", "contrast", "steer", "ablate", "generate_steered", "minimal_context", "search_inputs"]
+)
 @pytest.mark.parametrize("arguments", [{}, {"texts": 7, "text": 7, "a": None, "effort": "much"}, {"a": ["x"]}])
 def test_wrong_arguments_end_no_conversation(tool: str, arguments: dict[str, object]) -> None:
     assert cost(tool, arguments).tokens >= 0

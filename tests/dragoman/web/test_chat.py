@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from dragoman.agents.investigation.events import Answer, Called, Event, Returned, Said, Statement
 from dragoman.store.errors import UserError
 from dragoman.web.app import application
-from dragoman.web.chatting import parts
+from dragoman.web.chatting import grouped, parts
 from dragoman.web.conversing import LONGEST, Talk
 from tests.support.talker import Talker, script
 
@@ -141,6 +141,13 @@ def test_a_megabyte_of_words_is_cut(chatter: TestClient) -> None:
     site = chatter.app.state.site  # type: ignore[attr-defined]
     page = site.pages.html("chat_step.html.j2", step=shown[0][1])
     assert len(page) < 30_000 and "more characters" in page
+
+
+def test_many_steps_are_one_line() -> None:
+    few = parts([Called(f"E{n}", "t", {}) for n in range(3)])
+    many = parts([Said("x"), *(Called(f"E{n}", "t", {}) for n in range(4)), Answer((Statement("y"),))])
+    assert [kind for kind, _ in grouped(few)] == ["step"] * 3
+    assert [kind for kind, _ in grouped(many)] == ["said", "steps", "answer"] and len(grouped(many)[1][1]) == 4
 
 
 def test_what_a_broken_connection_said_is_void() -> None:
