@@ -61,8 +61,7 @@ class Library:
         name = PurePath(model.name).name if PurePath(model.name).is_absolute() else model.name
         self.outline = Outline(store.path.name, name, model.layers, store.dictionaries, len(tokens.ids), tokens.n_contexts)
         """What the store is made of."""
-        self._label, self._names, self._runs = ledger.label, ledger.names, ledger.runs
-        self._labels = lambda **of: [label for label in ledger.labels(**of) if label.agent != HUMAN]
+        self._label, self._every, self._names, self._runs = ledger.label, ledger.labels, ledger.names, ledger.runs
         self._labeled = ledger.labeled_features
 
     @classmethod
@@ -121,3 +120,6 @@ class Library:
     def key(self, feature: int) -> str:
         """Address of a feature."""
         return str(self.view.key(feature))
+
+    def _labels(self, feature: int, run: str | None = None) -> list[Label]:
+        return [label for label in self._every(feature=feature, run=run) if label.agent != HUMAN]
