@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 Rung = Literal["one-shot", "experiments", "debate"]
 """How far up the ladder a feature may go."""
 
-EVIDENCE = {"top": 8, "quantile": 10, "random_active": 4, "near_miss": 6, "random_silent": 2}
+EVIDENCE = {"top": 12, "quantile": 16, "random_active": 8, "near_miss": 12, "random_silent": 6}
 """Examples shown of each stratum; never the top alone."""
 
 

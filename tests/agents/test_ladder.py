@@ -72,4 +72,4 @@ def test_no_evidence_is_added_where_nothing_is_left_to_spend() -> None:
     assert ladder.more(one, cheap, cheap._replace(model=1400)) is None
     assert ladder.more(one, cheap._replace(model=0), cheap) is None
     richer = ladder.more(one, cheap, cheap._replace(model=2000))
-    assert richer is not None and richer.settings.evidence["top"] == 16 and richer.settings.evidence["quantile"] == 20
+    assert richer is not None and richer.settings.evidence["random_active"] == 16 and richer.settings.evidence["top"] == 20
