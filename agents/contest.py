@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dragoman.evals.benchmark.entrants import Entrant, Entry, Explained, Said, Spent
+from dragoman.evals.benchmark.entrants import Entry, Explained, Said, Spent
 from dragoman.evals.benchmark.suite import Trial
 from dragoman.evals.gateway.budget import Budget
 from dragoman.store.errors import UserError
@@ -57,7 +57,7 @@ def induction() -> Explained:
     return Explained("induction", lambda store, usage: Induction(usage))
 
 
-def entrant(name: str, judge: str, each: Budget, means: Means) -> Entrant:
+def entrant(name: str, judge: str, each: Budget, means: Means) -> Campaigned:
     """The campaign of this name. Raises UserError where there is none."""
     form, colon, model = name.partition(":")
     settings = _settings(form) if colon and model else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,8 @@ class Entry:
     """What they took."""
     run: str | None = None
     """The labeling run in the trial's store, where there is one."""
+    seconds: float | None = None
+    """How long labeling took, where that was measured when the labels were made; else it is how long entering took."""
     knows: bool = False
     """It is the truth itself: where it has no pattern, the generator is executed."""
 
@@ -98,7 +101,7 @@ class Explained:
         return self.kept[trial.store, seed]
 
     def _enter(self, trial: Trial, seed: int) -> Entry:
-        labels, missing = {}, {}
+        labels, missing, start = {}, {}, time.monotonic()
         with Store.open(trial.store) as store:
             view, usage = store.train_view(), usage_of(store.tokens("train"))
             explainer, validator = self.make(store, usage), Validator(store, usage)
@@ -107,7 +110,7 @@ class Explained:
                     labels[feature] = _said(explainer.explain(view, feature, validator.of(feature), seed))
                 except ValueError as reason:
                     missing[feature] = str(reason)
-        return Entry(labels, missing)
+        return Entry(labels, missing, seconds=time.monotonic() - start)
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class Shuffled:
         """See `Entrant`."""
         entry = self.of.enter(trial, seed)
         other = derangement(list(entry.labels), seed)
-        return Entry({feature: entry.labels[other[feature]] for feature in other})
+        return Entry({feature: entry.labels[other[feature]] for feature in other}, seconds=entry.seconds)
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def _enter(
     begun.touch()
     start = time.monotonic()
     entry = entrant.enter(trial, seed)
-    seconds = time.monotonic() - start
+    seconds = time.monotonic() - start if entry.seconds is None else entry.seconds
     examined = room.examine(entry)
     read_by = plan.judge.read(room, entrant.name, entry) if plan.judge else {}
     rows = [_row(trial, feature, examined[feature], read_by.get(feature, {})) for feature in trial.features]

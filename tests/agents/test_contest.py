@@ -25,7 +25,7 @@ from dragoman.evals.organism.load import corpus_documents, organism_paths
 from dragoman.store.errors import UserError
 
 pytestmark = pytest.mark.slow
-FEATURES = 16
+FEATURES = 10
 
 
 class Ready:
@@ -135,7 +135,7 @@ def test_a_reader_recovers_what_the_words_say_and_cannot_be_flattered(room: Room
 
 
 def test_campaigns_are_contestants(trial: OrganismTrial, organism: Path) -> None:
-    few = OrganismTrial(organism, trial.documents, trial.tokenizer, 3, 2, pool=300, matches=trial.matches[:2])
+    few = OrganismTrial(organism, trial.documents, trial.tokenizer, 3, 1, pool=300, matches=trial.matches[:1])
     entry = entrant("labeler:induction", "pattern", Budget(), Means()).enter(few, 0)
     assert set(entry.labels) == set(few.features)
     assert all(label.pattern and label.confidence is not None for label in entry.labels.values())
