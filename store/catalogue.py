@@ -179,9 +179,10 @@ class Catalogue:
             return Page(rows, len(ordered), page, pages, shown)
 
     def entries(self, features: Sequence[int], run: str | None = None) -> dict[int, Entry]:
-        """Some features by their ids."""
+        """Some features by their ids, with the labels of a run; the scores are those of any judge."""
         with self._lock:
-            view = self._view(run, None)
+            known = [judge for of, judge in self._views if of == run]
+            view = self._view(run, known[-1] if known else None)  # whose scores is all the same, so none is read anew
             self._read_verdicts()
             shown = tuple(name for name in self._scorers if name in view.scores)
             tokens = self._tokens(list(features))

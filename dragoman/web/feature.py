@@ -41,6 +41,8 @@ TOKENS = 12
 """Tokens of a list that are shown."""
 RELATED = 8
 """Related features that are shown."""
+ELSEWHERE = 4
+"""Imported scores of a label that are shown."""
 TRAILS = 3
 """Trails that are offered, those of the newest runs."""
 LABELS = 40
@@ -125,7 +127,7 @@ def facts(site: Site, key: str, given: Mapping[str, str]) -> dict[str, Any]:
         "known": known,
         "stats": stats,
         "label": None if label is None else _said(label, scores, runs),
-        "scored": None if label is None else scores_of(label, scores),
+        "scored": [] if label is None else scores_of(label, scores),
         "others": [_said(one, scores, runs) for one in reversed(labels) if label is None or one.id != label.id][:LABELS],
         "why": None if label is not None else _why(site, number, stats.liveness),
         "strata": strata(site, number, stats.max, stats.threshold) if stats.max > 0 else [],
@@ -154,15 +156,16 @@ def shown_label(labels: Sequence[Label], run: str | None) -> Label | None:
     return next((label for label in reversed(labels) if label.agent != HUMAN), labels[-1] if labels else None)
 
 
-def scores_of(label: Label, scores: Sequence[Score]) -> Scored | None:
-    """What the newest scoring run that is about a label says, with the controls of the same run."""
-    own = [score for score in scores if score.label == label.id and score.contestant == "label"]
-    if not own:
-        return None
-    run = own[-1].run
-    here = [score for score in scores if score.run == run and (score.contestant != "label" or score.label == label.id)]
-    remarks = {flag for score in here if score.contestant == "label" for flag in score.flags}
-    return Scored(run, own[-1].judge, score_rows(here), sorted(remarks))
+def scores_of(label: Label, scores: Sequence[Score]) -> list[Scored]:
+    """What the newest scoring run of each judge says of a label on test, with the controls of the same run; the newest first."""
+    found: dict[str, Scored] = {}
+    for last in reversed(scores):
+        if last.label != label.id or last.contestant != "label" or last.split != "test" or last.judge in found:
+            continue
+        here = [one for one in scores if one.run == last.run and (one.contestant != "label" or one.label == label.id)]
+        remarks = {flag for one in here if one.contestant == "label" for flag in one.flags}
+        found[last.judge] = Scored(last.run, last.judge, score_rows(here), sorted(remarks))
+    return list(found.values())
 
 
 def strata(site: Site, number: int, largest: float, threshold: float) -> list[Stratified]:
@@ -190,9 +193,13 @@ def verdicts(site: Site, number: int, labels: Sequence[Label] | None = None) -> 
 
 
 def _said(label: Label, scores: Sequence[Score], runs: Sequence[str]) -> Said:
-    scored = scores_of(label, scores)
-    rows = [] if scored is None else scored.rows
+    rows = [row for scored in scores_of(label, scores)[:1] for row in scored.rows]
     brief = [(row.name, row.cells[0].value) for row in rows if row.scorer in ("simulation.r", "detection.auroc")]
+    brief += [
+        (f"{one.scorer} as measured elsewhere by {one.judge}", "–" if one.value is None else f"{one.value:.2f}")
+        for one in scores
+        if one.label == label.id and one.split == "elsewhere"
+    ][:ELSEWHERE]
     return Said(label, label_notes(label), brief, label.run in runs)
 
 

@@ -160,12 +160,12 @@ def measured_cosine(site: Site, one: int, two: int) -> float | None:
 
 def _side(site: Site, known: Feature, other: Feature) -> Side:
     label = shown_label(site.store.ledger.labels(feature=known.id), None)
-    scored = None if label is None else scores_of(label, site.store.ledger.scores(feature=known.id))
+    scored = [] if label is None else scores_of(label, site.store.ledger.scores(feature=known.id))
     return Side(
         key=str(known.key),
         feature=known,
         label=label,
-        scores=[] if scored is None else scored.rows,
+        scores=scored[0].rows if scored else [],
         histogram=activation_histogram(known.stats.histogram, known.stats.max, known.stats.threshold),
         tokens=_shared(known.stats.top_tokens, other.stats.top_tokens),
         promoted=_shared(known.promoted, other.promoted),

@@ -55,7 +55,15 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 Score(label=new.id, contestant="label", scorer="simulation.r", value=0.1 * feature, low=0.0, high=0.9, **said),
                 Score(label="x", contestant="shuffled", scorer="simulation.r", value=0.0123, **said),
                 Score(label=new.id, contestant="label", scorer="detection.auroc", value=None, unscored="dense", **said),
-            ]
+                Score(
+                    label=new.id, contestant="label", scorer="detection.auroc", value=0.625,
+                    **{**said, "judge": "big", "run": "more"},
+                ),
+                Score(
+                    label=old.id, contestant="label", scorer="eleuther_fuzz", value=0.875,
+                    **{**said, "judge": "delphi:llama", "run": "older", "split": "elsewhere"},
+                ),
+            ]  # fmt: skip
             ledger.record(labels=[old, new], scores=scores)
         write_trail(store, feature=2, words=EVIL)
     return folder
@@ -121,6 +129,8 @@ def test_a_feature_has_everything_on_its_page(browser: TestClient, path: Path) -
     assert f'title="{max(strongest.values):.6g} (100% of its maximum)"' in page, "exact values on hover"
     assert "<svg" in page and f"fires above {known.stats.threshold:.3g}" in page
     assert page.count('<span class="tag test">test</span>') == 2, "the scores and the strongest on test"
+    assert seen.index("Judge big") < seen.index("Judge pattern") and "0.62" in seen, "every judge, the newest run first"
+    assert "eleuther_fuzz as measured elsewhere by delphi:llama 0.88" in seen
     assert browser.get("/features/3").text == page
     dead = words(browser.get("/features/23").text)
     assert "No label: it is dead" in dead and "Strongest on test" not in dead
