@@ -24,6 +24,7 @@ from .grammar import (
     generate,
     investigate,
     pattern,
+    predict,
     steer,
     whole,
     with_text,
@@ -110,6 +111,13 @@ COMMANDS: Sequence[Command] = (
         "the feature taken away: what becomes of the next token, beside random directions",
         "ablate 88 The capital of France is -> Paris",
         ablate,
+    ),
+    Command(
+        "predict",
+        "TEXT [-> TOKEN]",
+        "which features the next token rests on: each that is active is taken away",
+        "predict The capital of France is -> Paris",
+        predict,
     ),
     Command(
         "steer",

@@ -237,6 +237,13 @@ def _next(rest: str) -> tuple[str, str | None]:
     return text, _unquoted(token) if token.startswith('"') else f" {token}"
 
 
+def predict(rest: str, command: Command) -> Request:
+    text, token = _next(rest)
+    if not text:
+        raise command.wrong("there is no text before the arrow")
+    return Call("explain_prediction", {"text": text} if token is None else {"text": text, "next": token})
+
+
 def steer(rest: str, command: Command) -> Request:
     feature, strengths, after = _turned(rest, command)
     if len(strengths) > 1:
