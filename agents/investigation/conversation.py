@@ -227,7 +227,7 @@ class Conversation:
     def _refusal(self, call: Pending, arguments: Mapping[str, Any], turn: int) -> str:
         """Ask the user where a call is expensive; why it is not made, empty where it is."""
         found = cost(call["name"], arguments)
-        if not must_ask(call["name"], found, self.ask_over):
+        if call["name"] not in tool_names(self.toolbox) or not must_ask(call["name"], found, self.ask_over):
             return ""
         text = f"May I run {call['name']} ({found.words})?"
         question = Question(text, f"about {found.tokens:,} tokens through the model")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from dragoman.evals.report.material import Material
+    from dragoman.store.chats import Finding
     from dragoman.store.features import Store as Opened
     from dragoman.store.records import Example, Feature
 
@@ -37,7 +38,7 @@ def show(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show one feature: its statistics, highlighted examples, logit effects, neighbours, label, scores and controls.
+    """Show one feature: statistics, highlighted examples, logit effects, neighbours, label, scores, controls, findings.
 
     Tokens are coloured by activation, firing tokens are bold, and an underline is what the label predicts.
 
@@ -52,6 +53,11 @@ def show(
 
         dragoman show S 88 --trail --evidence
     """
+    from dataclasses import asdict
+
+    from rich.text import Text
+
+    from dragoman.evals.report.highlight import readable
     from dragoman.evals.report.material import gather
     from dragoman.store.features import Store as Opened
 
@@ -65,16 +71,29 @@ def show(
             show_trail(opened, number, run, evidence, json)
             return
         material = gather(opened, run, [number])
-        known = opened.feature(number)
+        known, found = opened.feature(number), findings(opened, number)
         if json:
-            as_json(_record(opened, known, material, examples))
+            as_json({**_record(opened, known, material, examples), "findings": [asdict(one) for one in found]})
             return
         for part in page(opened, known, material, examples, console()):
             console().print(part)
+        for one in found:
+            doubt = f" (conjecture: {one.because})" if one.conjecture else ""
+            console().print(Text("found in a chat  ", style="dim") + Text(readable(one.text + doubt)))
         if number in material.trails:
             console().print(
                 f"\n{known.key} has a trail: --trail shows how an agent came to its label.", style="dim", markup=False
             )
+
+
+def findings(store: Opened, feature: int) -> list[Finding]:
+    """What chats found out about a feature and kept."""
+    from contextlib import closing
+
+    from dragoman.store.chats import Chats
+
+    with closing(Chats(store.ledger.path)) as chats:
+        return chats.findings(feature)
 
 
 def page(store: Opened, feature: Feature, material: Material, examples: int, out: Console) -> list[RenderableType]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from dragoman.cli.app import app
 from dragoman.config import Commands, defaults
+from dragoman.store.chats import Chats
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
+from dragoman.store.manifest import LEDGER
 from tests.support.synthetic import make_store
 
 from .command import dragoman, here
@@ -54,11 +57,15 @@ def test_labels_and_scores_as_json(path: Path) -> None:
 
 
 def test_show_for_people_and_for_scripts(path: Path) -> None:
+    with closing(Chats(path / LEDGER)) as chats:
+        chats.keep("thread", [3], "It is [bold]for sparrows[/bold].", ["step"], "it cites nothing", "model")
     page = here("show", path, "sae/3")
+    assert "It is [bold]for sparrows[/bold]. (conjecture: it cites nothing)" in " ".join(page.stdout.split())
     assert (
         page.returncode == 0 and "sparrow" in page.stdout and "Strongest on test" in page.stdout and "token lookup" in page.stdout
     )
     record = json.loads(here("show", path, "3", "--json").stdout)
+    assert [one["text"] for one in record["findings"]] == ["It is [bold]for sparrows[/bold]."]
     assert record["feature"] == "sae/3" and record["label"]["pattern"] and record["scores"]
     assert {"train.top", "train.near_miss", "test.top"} <= set(record["examples"])
     assert here("show", path, "23").returncode == 0, "a dead feature has a page too"
