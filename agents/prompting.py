@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dragoman.evals.gateway.calls import Message
 from dragoman.store.fence import fenced
-from dragoman.store.findings import Experiment, Hypothesis
+from dragoman.store.findings import Experiment, Hypothesis, level
 from dragoman.tools.toolbox import LEGEND
 
 from .answers import Claim, Test
@@ -24,6 +24,9 @@ from .board import Board, Case
 from .researcher import Place
 from .standing import other
 from .verdicts import status
+
+FIRED = 4
+"""Tokens shown on which a feature fired."""
 
 Chat = tuple[Message, ...]
 
@@ -97,6 +100,18 @@ def described(experiment: Experiment) -> str:
     return what + looked
 
 
+def fired_on(experiment: Experiment) -> str:
+    """On which tokens of the text that was run the feature fired, strongest first: one figure for a word does not say it."""
+    result = experiment.result or {}
+    threshold = float(result.get("threshold", 0.0))
+    pairs = zip(result.get("tokens", ()), result.get("values", ()), strict=True)
+    firing = sorted(((token, value) for token, value in pairs if value > threshold), key=lambda pair: -pair[1])
+    if not firing:
+        return ""
+    shown = [f"{_quoted(token)} {level(value, threshold)}" for token, value in firing[:FIRED]]
+    return f" It fires on {', '.join(shown)}{f' and {len(firing) - FIRED} more' if len(firing) > FIRED else ''}."
+
+
 @cache
 def digest() -> str:
     """Hash of all templates of the labeler: labels say which prompts they were made with."""
@@ -117,7 +132,8 @@ def _board(board: Board) -> dict[str, object]:
             f"{hypothesis.called} said {said.outcome}: {said.verdict}" for hypothesis, said in board.said_of(one) if said.verdict
         )
         came = next((said.because for _, said in board.said_of(one) if said.because), None) or one.reason or "nothing decided"
-        results.append(f"{one.called} {described(one)}. Result: {fenced(came)}." + (f" {verdicts}." if verdicts else ""))
+        said = f"{one.called} {described(one)}. Result: {fenced(came)}.{fired_on(one)}"
+        results.append(said + (f" {verdicts}." if verdicts else ""))
     plain = Board(
         alive=tuple(map(_fenced, board.alive)),
         dropped=tuple(map(_fenced, board.dropped)),

@@ -143,6 +143,15 @@ def test_a_board_is_shown_whole_and_fenced(case: Case, board: Board) -> None:
         assert prompt.count("looking at 'park'. Result: fires: 5. H2 said fires: held.") == 5
 
 
+def test_a_result_says_on_which_tokens_the_feature_fired() -> None:
+    values = [0.0, 4.0, 2.0, 1.0, 8.0, 2.5, 3.0]
+    result = {"value": 4.0, "threshold": 1.0, "tokens": ["A", " pa", "rk", ".", " <s>", "b", "c"], "values": values}
+    found = prompting.fired_on(WRITTEN.model_copy(update={"result": result}))
+    assert found == " It fires on ' ‹s>' 16, ' pa' 8, 'c' 6, 'b' 5 and 1 more."
+    assert prompting.fired_on(WRITTEN.model_copy(update={"result": {**result, "threshold": 9.0}})) == ""
+    assert prompting.fired_on(WRITTEN.model_copy(update={"result": {"value": 0.4, "control": 0.1}})) == ""
+
+
 def test_tests_are_asked_for_with_their_kinds_and_tools(case: Case, board: Board) -> None:
     with_output, without = asked(prompting.design(case, board, 6, True)), asked(prompting.design(case, board, 6, False))
     assert "Design at most 6 tests" in with_output and "- steer:" in with_output and "- steer:" not in without
