@@ -222,7 +222,7 @@ def test_labels_that_attack_are_only_text(browser: TestClient) -> None:
 
 def test_a_token_of_a_million_characters_makes_no_large_page(tmp_path: Path) -> None:
     rows = make_rows(documents=60, windows=1)
-    for document, context in zip(rows.documents, rows.contexts, strict=True):
+    for document, context in list(zip(rows.documents, rows.contexts, strict=True))[::3]:
         wide = "\u202e<b>" + "w" * 1_000_000
         document["text"] = wide + document["text"]
         context["starts"] = [0, *(start + len(wide) for start in context["starts"][1:])]

