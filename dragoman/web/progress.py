@@ -86,7 +86,7 @@ def progress(site: Site, run: str, since: tuple[float, int] | None = None) -> Pr
         tuple(reasons.most_common(REASONS)),
         rate if rate else None,
         "" if seconds is None else duration(seconds),
-        pulse.in_flight if pulse is not None and going else None,
+        min(pulse.in_flight, total - done) if pulse is not None and going else None,
     )
 
 

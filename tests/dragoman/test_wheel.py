@@ -44,7 +44,8 @@ def test_wheel_is_complete_and_runs_elsewhere(wheel: Path, tmp_path: Path) -> No
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "HF_HUB_OFFLINE": "1"}
     # What only an extra installs is made to be absent.
     code = (
-        "import sys; sys.modules['mcp'] = sys.modules['uvicorn'] = None; import dragoman; print(dragoman.__file__); "
+        "import sys; sys.modules.update(dict.fromkeys(['mcp', 'uvicorn', 'starlette'])); import dragoman; "
+        "print(dragoman.__file__); "
         "from dragoman.cli import main; sys.argv = ['dragoman', *sys.argv[1:]]; main()"
     )
     done = subprocess.run([sys.executable, "-c", code, "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -53,3 +54,7 @@ def test_wheel_is_complete_and_runs_elsewhere(wheel: Path, tmp_path: Path) -> No
     assert "harvest" in done.stdout
     done = subprocess.run([sys.executable, "-c", code, "mcp", "S"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.strip().endswith("pip install 'dragoman[mcp]'"), done
+    done = subprocess.run(
+        [sys.executable, "-c", code, "serve", "S"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stderr.strip().endswith("pip install 'dragoman[web]'"), done

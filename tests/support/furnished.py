@@ -14,6 +14,8 @@ from dragoman.store.trails import Trails
 from .trails import write_trail
 
 FIRST, SECOND, JUDGED, TRAIL, DEBATE = "aaaa000000000001", "aaaa000000000002", "bbbb000000000001", "labeling", "dddd000000000001"
+HUGE = "eeee000000000001"
+"""A run whose one label, of feature 22, is a megabyte without a blank."""
 LABELED = range(12)
 
 
@@ -47,6 +49,11 @@ def furnish(store: Store, words: str = "birds") -> None:
     ledger.record(scores=_scores(), answers=_answers(store))
     ledger.finish_run(JUDGED)
     _debate(store, words)
+    ledger.start_run(Run(id=HUGE, kind="label", config=json.dumps({"explainer": "e" * 10_000, "features": "22"}), status="done"))
+    huge = "\u202ex" * 500_000
+    ledger.add_label(
+        Label(id=f"{HUGE}-22", feature=22, run=HUGE, name=huge, description=huge, pattern=huge, output_claim=huge, agent=huge)
+    )
 
 
 def _scores() -> list[Score]:

@@ -17,7 +17,7 @@ from dragoman.store.features import Store
 from dragoman.store.locking import write_lock
 from dragoman.store.records import Label, Run
 from dragoman.web.app import application
-from tests.support.furnished import DEBATE, FIRST, JUDGED, SECOND, TRAIL
+from tests.support.furnished import DEBATE, FIRST, HUGE, JUDGED, SECOND, TRAIL
 from tests.support.talker import Talker, script
 
 from .conftest import ATTACK
@@ -48,6 +48,8 @@ PAGES = [
     f"/compare/labels?a={FIRST}-0&b={SECOND}-0",
     "/compare/features?features=sae/0,sae/1",
     f"/labels/{FIRST}-0",
+    f"/labels/{HUGE}-22",
+    "/features/sae/22",
     "/findings",
     "/chat",
 ]

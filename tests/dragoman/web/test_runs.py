@@ -17,7 +17,7 @@ from dragoman.store.locking import write_lock
 from dragoman.store.records import JudgeAnswer, Label, Run
 from dragoman.web.app import application
 from dragoman.web.progress import duration
-from tests.support.furnished import DEBATE, FIRST, JUDGED, SECOND, TRAIL
+from tests.support.furnished import DEBATE, FIRST, HUGE, JUDGED, SECOND, TRAIL
 from tests.support.synthetic import make_store
 
 from .conftest import HOME
@@ -48,6 +48,17 @@ def test_nothing_on_a_page_acts(visitor: TestClient, path: str) -> None:
     assert "<script>" not in text and "<img src=x" not in text and "onerror=alert" not in re.sub(r"&lt;.*?&gt;", "", text)
     assert "\u202e" not in text and "\x1b" not in text and "style=" not in text
     assert ("&lt;script&gt;" in text) == (path not in QUIET), "the words are there, as words"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/runs", f"/runs/{HUGE}", f"/labels/{HUGE}-22", "/compare?feature=sae/22", "/features", "/features/sae/22"]
+)
+def test_a_megabyte_without_a_blank_is_cut_and_says_so(visitor: TestClient, path: str) -> None:
+    answer = visitor.get(path)
+    assert answer.status_code == 200 and len(answer.content) < 400_000, len(answer.content)
+    assert "\u202e" not in answer.text
+    if "22" in path and "compare" not in path:
+        assert "more characters" in answer.text
 
 
 def test_a_run_says_what_came_of_each_feature(visitor: TestClient) -> None:
