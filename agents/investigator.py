@@ -15,7 +15,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import Command
+from langgraph.types import Command, Interrupt
 
 from dragoman.evals.gateway.budget import Budget
 from dragoman.evals.gateway.calls import Unanswered
@@ -78,7 +78,7 @@ class Investigator(Threads):
                 graph = conversation.graph().compile(checkpointer=self._saver)
                 config: RunnableConfig = {"configurable": {"thread_id": checkpoint(id)}, "recursion_limit": DEEPEST}
                 known = await graph.aget_state(config)
-                broken = [task.id for task in known.tasks if task.error]
+                broken = [task.id for task in known.tasks if task.error or self._was_answered(id, task.interrupts)]
                 if broken:
                     self._saver.undo(checkpoint(id), broken)
                     known = await graph.aget_state(config)
@@ -137,6 +137,10 @@ class Investigator(Threads):
         finally:
             for one in trails:
                 one.close()
+
+    def _was_answered(self, id: str, interrupts: Sequence[Interrupt]) -> bool:
+        """Whether the user has replied already to what a task waits for: it was killed after that."""
+        return any(self._chats.reply(id, one.value["number"]) is not None for one in interrupts)
 
     def _stopped(self, id: str, reason: str) -> Stopped:
         """Put on record why a thread went no further."""

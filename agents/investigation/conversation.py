@@ -38,6 +38,8 @@ from .state import ChatState, Pending
 
 MOST_ROUNDS = 24
 """Calls to the model for one question; with the last one it must answer."""
+MOST_CALLS = 20
+"""Tool calls of one reply that are made."""
 YES = ("y", "yes", "ok", "okay", "yes please", "do it", "go ahead", "run it", "sure")
 NO = ("n", "no", "no thanks", "don't", "do not", "skip it")
 log = logging.getLogger(__name__)
@@ -175,7 +177,7 @@ class Conversation:
         calls = []
         for at, call in enumerate(reply.tool_calls):  # servers use the same ids again, so they get our own
             id = f"call_{turn}_{round}_{at}"
-            number = None if call.name == ANSWER else steps + 1
+            number = None if call.name == ANSWER or at >= MOST_CALLS else steps + 1
             steps += number is not None
             calls.append({"id": id, "number": number, "name": call.name, "arguments": call.arguments})
         said = {"round": round, "text": reply.texts[0], "finish": reply.finish[0], "calls": calls}
@@ -233,7 +235,7 @@ class Conversation:
         question = Question(text, f"about {found.tokens:,} tokens through the model")
         self.chats.add(self.thread, turn, "question", str(call["number"]), as_record(question))
         known = self.chats.reply(self.thread, call["number"])
-        reply = str(interrupt(as_record(question))) if known is None else known
+        reply = str(interrupt({**as_record(question), "number": call["number"]})) if known is None else known
         self.chats.add(self.thread, turn, "reply", str(call["number"]), {"text": reply, "number": call["number"]})
         said = reply.strip().rstrip(".!").lower()
         if said in YES:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from dragoman.agents.investigation.events import Answer, Called, Citation, Event, Returned, Said, Statement, Stopped
+from dragoman.agents.investigation.prompting import NOT_RUN
 from dragoman.agents.investigation.threads import AT_WORK
 from dragoman.agents.investigator import opened
 from dragoman.evals.gateway.budget import Budget
@@ -119,6 +120,17 @@ def test_wrong_calls_and_wrong_answers_go_back_to_the_model(store: Path) -> None
     ):
         assert words in text, (words, text)
     assert "{b" not in json.dumps(script.bodies[-1]["messages"]), "broken arguments are not sent again"
+
+
+def test_of_very_many_calls_at_once_the_first_are_made(store: Path) -> None:
+    script = Script(asks(*[STATS] * 25), answers(("It fires.", "E20"), ("It fires.", "E21")), answers(("It fires.", "E20")))
+
+    async def talk() -> list[Event]:
+        async with talking(store, script) as (somebody, _):
+            return await all_of(somebody.ask("many", "What?"))
+
+    assert len([event for event in asyncio.run(talk()) if isinstance(event, Returned)]) == 20
+    assert [text == NOT_RUN for text in results(script.bodies[1])] == [False] * 20 + [True] * 5
 
 
 def test_plain_text_is_an_answer_too(store: Path) -> None:

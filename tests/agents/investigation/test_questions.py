@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from dragoman.agents.investigation.costs import ASK_OVER, cost, must_ask
 from dragoman.agents.investigation.events import Answer, Called, Question, Returned
+from dragoman.store.chats import Chats
+from dragoman.store.manifest import LEDGER
 from dragoman.tools.toolbox import Desk, Toolbox
 
 from .talking import Script, all_of, answers, asks, results, talking
@@ -61,6 +64,21 @@ def test_a_question_waits_for_yes_no_or_words(store: Path) -> None:
 
     asyncio.run(talk())
     assert "said no" in results(script.bodies[1])[0] and "replied: Only with three texts" in results(script.bodies[3])[-1]
+
+
+def test_who_has_replied_is_not_asked_again_after_a_kill(store: Path) -> None:
+    script = Script(asks(SEARCH), answers(("It was run.", "E1")))
+
+    async def talk() -> None:
+        async with talking(store, script) as (somebody, _):
+            assert isinstance((await all_of(somebody.ask("killed", "What fires it?")))[-1], Question)
+        with closing(Chats(store / LEDGER)) as chats:  # the reply is on record, and what followed was lost
+            chats.add(str(chats.find("killed")), 1, "reply", "1", {"text": "yes", "number": 1})
+        async with talking(store, script) as (somebody, _):
+            _, returned, answer = await all_of(somebody.resume("killed"))
+            assert isinstance(returned, Returned) and not returned.failed and isinstance(answer, Answer)
+
+    asyncio.run(talk())
 
 
 def test_who_does_not_want_to_be_asked_is_not(store: Path) -> None:
