@@ -240,9 +240,9 @@ def table_text(names: Sequence[str], rows: Sequence[dict[str, object]], note: st
 
 def table_html(names: Sequence[str], rows: Sequence[dict[str, object]], note: str) -> str:
     """Rows as an HTML table."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    head = "".join(f"<th>{html.escape(visible(name))}</th>" for name in names)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(_cell(row[name], 200))}</td>" for name in names) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table><small>{html.escape(note)}</small>"
+    return f"<table><tr>{head}</tr>{body}</table><small>{html.escape(visible(note))}</small>"
 
 
 def _peak(example: Example) -> float:

@@ -19,6 +19,7 @@ from .facts import FeatureFacts
 from .hashing import row_id
 from .ledger import Ledger
 from .manifest import FEATURES, LEDGER, Manifest, read_manifest
+from .pages import store_html
 from .query import MAX_ROWS, MAX_SECONDS, QueryResult, run_query
 from .reading import Database, SplitReader, StaticReader
 from .records import Context, DictionaryInfo, Feature, FeatureKey, Label, Liveness, Split, Stratum, SubjectInfo
@@ -53,6 +54,9 @@ class Store:
     def __repr__(self) -> str:
         tokens = sum(self.manifest.tokens.values())
         return f"Store({str(self.path)!r}: {self.subject.name}, {self._static.width:,} features, {tokens:,} tokens)"
+
+    def _repr_html_(self) -> str:
+        return store_html(self)
 
     def __enter__(self) -> Store:
         return self

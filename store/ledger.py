@@ -21,6 +21,7 @@ import pyarrow as pa
 from .database import open_ledger
 from .disk import disk_errors
 from .hashing import row_id
+from .pages import Labels, Scores
 from .records import Failure, JudgeAnswer, Label, Run, Score
 
 _AGENTS = ("hypothesis", "experiment", "prediction", "step", "note", "event")
@@ -101,9 +102,9 @@ class Ledger:
             for i, kind, config, status in self._rows("SELECT id, kind, config, status FROM run ORDER BY rowid")
         ]
 
-    def labels(self, feature: int | None = None, run: str | None = None) -> list[Label]:
+    def labels(self, feature: int | None = None, run: str | None = None) -> Labels:
         """Labels, of one feature or run where asked, by feature and then in the order they were written."""
-        return [Label(**_rich(row)) for row in self._select("label", "feature, rowid", feature=feature, run=run)]
+        return Labels(Label(**_rich(row)) for row in self._select("label", "feature, rowid", feature=feature, run=run))
 
     def label(self, id: str) -> Label | None:
         """A label by its id."""
@@ -126,7 +127,7 @@ class Ledger:
         judge: str | None = None,
         contestant: str | None = None,
         split: str | None = None,
-    ) -> list[Score]:
+    ) -> Scores:
         """Scores, narrowed down where asked, by feature and then in the order they were written."""
         rows = self._select(
             "score",
@@ -139,7 +140,7 @@ class Ledger:
             contestant=contestant,
             split=split,
         )
-        return [Score(**{name: value for name, value in _rich(row).items() if name != "id"}) for row in rows]
+        return Scores(Score(**{name: value for name, value in _rich(row).items() if name != "id"}) for row in rows)
 
     def last(self, table: Literal["label", "score"]) -> int:
         """The row of a table that was written last; 0 where there is none."""

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from . import display
+from . import display, pages
 
 Split = Literal["train", "validation", "test"]
 """Which use a document is for. Explainers see train, choose by validation, and are scored on test."""
@@ -264,6 +264,9 @@ class Label(Record):
     """The score that its maker expects of it, from 0 to 1."""
     notes: str = Field(default="{}")
     """Further facts as a JSON object, such as figures on train and validation."""
+
+    def _repr_html_(self) -> str:
+        return pages.label_html(self)
 
 
 class Score(Record):

@@ -61,7 +61,9 @@ def _steer(given: Mapping[str, Any]) -> Cost:
 
 def _ablate(given: Mapping[str, Any]) -> Cost:
     texts = list(given.get("texts") or ["x" * 128 * _A_TOKEN] * 4)
-    return Cost(2 * _tokens(texts), f"{len(texts)} texts, twice each")
+    controls = int(given.get("controls", 0))
+    beside = f" for the feature and each of {controls} random directions" if controls else ""
+    return Cost(2 * (1 + controls) * _tokens(texts), f"{len(texts)} texts, twice each{beside}")
 
 
 def _tokens(texts: list[str]) -> int:
@@ -78,5 +80,6 @@ _COSTS: Mapping[str, Callable[[Mapping[str, Any]], Cost]] = {
         _tokens([given["text"]]) * 330, "each feature that is active on the text taken away by itself, up to 160 of them"
     ),
     "activate": lambda given: Cost(_tokens(list(given["texts"])), f"{len(given['texts'])} texts"),
+    "find_features": lambda given: Cost(_tokens([given["text"]]), "one text"),
     "contrast": lambda given: Cost(_tokens([*given["a"], *given["b"]]), "the texts of both sides"),
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from dragoman.store.display import visible
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,9 @@ class Answer:
         """All of it, a statement a paragraph."""
         return "\n\n".join(statement.text for statement in self.statements)
 
+    def _repr_html_(self) -> str:
+        return "".join(_statement_html(statement) for statement in self.statements)
+
 
 @dataclass(frozen=True)
 class Stopped:
@@ -107,3 +113,13 @@ class Stopped:
 
 Event = Said | Called | Returned | Question | Answer | Stopped
 """What `ask` and `resume` yield. The last one is a Question, an Answer or a Stopped."""
+
+
+def _statement_html(statement: Statement) -> str:
+    """A statement for notebooks: what it cites behind it, conjecture marked."""
+    said = "<br>".join(html.escape(visible(line)) for line in statement.text.split("\n"))
+    if statement.conjecture:
+        why = f" ({html.escape(visible(statement.because))})" if statement.because else ""
+        said = f"<i>conjecture: {said}{why}</i>"
+    cited = "".join(f" <small>[{html.escape(visible(one.name or one.id[:8]))}]</small>" for one in statement.citations)
+    return f'<p style="margin:.3em 0">{said}{cited}</p>'

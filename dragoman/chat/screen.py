@@ -100,7 +100,7 @@ class People:
                 self._said = ""
                 self._drawn()
                 for statement in statements:
-                    self._statement(statement)
+                    self._statement(statement, "• " if len(statements) > 1 else "")
                 self._rows.clear()
             case Stopped(reason):
                 self._quiet()
@@ -167,13 +167,15 @@ class People:
             for part in figure(step, How(plain=self._plain)):
                 self._console.print(part)
 
-    def _statement(self, statement: Statement) -> None:
-        found = statement.text.split("\n")
-        text = Text("\n".join(short(line, 10 * LINE) for line in found[:MOST_LINES]))
+    def _statement(self, statement: Statement, mark: str) -> None:
+        said = "\n".join(short(line, 10 * LINE) for line in statement.text.split("\n")[:MOST_LINES])
+        text = Text(mark)
         if statement.conjecture:
-            text = Text("").append("conjecture: ", style="italic yellow").append(text.plain, style="dim italic")
-            if statement.because:
-                text.append(f" ({short(statement.because, LINE)})", style="dim")
+            text.append("conjecture: ", style="italic yellow").append(said, style="dim italic")
+        else:
+            text.append(said)
+        if statement.conjecture and statement.because:
+            text.append(f" ({short(statement.because, LINE)})", style="dim")
         for citation in statement.citations:
             text.append(f" [{_name(citation)}]", style="cyan")
         self._console.print(text)

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from dragoman.store.errors import ToolError
 
+from .pictures import result_html
+
 MOST_SHOWN = 60
 """Characters of a wrong value that an error repeats."""
 
@@ -45,6 +47,9 @@ class ToolResult:
     """Tokens that the subject (or whatever has the features) was run on, BOS not counted; a gradient counts three times."""
     read: int = 0
     """Stored examples that were shown."""
+
+    def _repr_html_(self) -> str:
+        return result_html(self.text, self.data)
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def test_an_answer_cites_its_steps_and_marks_conjecture(capsys: pytest.CaptureFi
     guess = Statement("So it means birds.", (), True, "nothing tests it")
     screen, out = people(None, False)
     screen.show(Answer((cited, guess)))
-    assert out.getvalue() == "It fires. [E3] [label sae/1]\nconjecture: So it means birds. (nothing tests it)\n"
+    assert out.getvalue() == "• It fires. [E3] [label sae/1]\n• conjecture: So it means birds. (nothing tests it)\n"
     coloured, shown = people(None, True)
     coloured.show(Answer((cited, guess)))
     first, second = shown.getvalue().splitlines()

@@ -7,12 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mcp_servers import TOKEN, Served, make_hostile_store, serving
-
-
-@pytest.fixture(scope="session")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_hostile_store(tmp_path_factory.mktemp("hostile"))
+from tests.support.mcp_servers import TOKEN, Served, serving
 
 
 @pytest.fixture(scope="session")

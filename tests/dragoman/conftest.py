@@ -1,4 +1,4 @@
-"""A store with hostile text and labels, and what its terminal shows."""
+"""What several folders of tests share."""
 
 from __future__ import annotations
 
@@ -11,4 +11,5 @@ from tests.support.mcp_servers import make_hostile_store
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_hostile_store(tmp_path_factory.mktemp("hostile-chat"))
+    """A store with hostile text and labels, made once."""
+    return make_hostile_store(tmp_path_factory.mktemp("hostile"))
