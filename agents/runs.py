@@ -69,7 +69,7 @@ def report(store: Store, run: str) -> Report:
     return Report(
         line=line,
         config=json.loads(line.row.config),
-        steps=_by_kind(step_rows(path, id)),
+        steps=by_kind(step_rows(path, id)),
         failures=dict(reasons.most_common()),
         tools=tool_rows(path, id),
         rungs=dict(Counter(rung_of(nodes) for nodes in nodes_reached(path, id).values())),
@@ -119,7 +119,7 @@ def rung_of(nodes: Iterable[str]) -> str:
     return "not begun"
 
 
-def _by_kind(rows: Sequence[StepRow]) -> list[StepRow]:
+def by_kind(rows: Sequence[StepRow]) -> list[StepRow]:
     """Steps summed up over rounds and hypotheses: gauge/revise/2/H3 belongs to gauge/revise."""
     found: dict[tuple[str, str], list[StepRow]] = {}
     for row in rows:

@@ -80,6 +80,7 @@ def _runs(site: Site, first: str, second: str, page: int) -> dict[str, Any]:
         raise UserError(f"A {one.row.kind} run and a {two.row.kind} run cannot be compared: take two of one kind.")
     shown = _features(site, one, two, page) if one.row.kind == "label" else []
     settings = [json.loads(line.row.config) for line in (one, two)]
+    state = ("beside", one.row.id, two.row.id, site.store.ledger.last("score"), site.store.ledger.last("label"))
     return {
         "a": one,
         "b": two,
@@ -88,7 +89,7 @@ def _runs(site: Site, first: str, second: str, page: int) -> dict[str, Any]:
             for name in {*settings[0], *settings[1]}
             if settings[0].get(name) != settings[1].get(name)
         ),
-        "scores": runs_beside(site.store, _as_run(one), _as_run(two)),
+        "scores": site.kept(state, lambda: runs_beside(site.store, _as_run(one), _as_run(two))),
         "scorers": SCORERS,
         "rows": shown,
         "page": page,

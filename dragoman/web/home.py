@@ -27,7 +27,6 @@ async def home(request: Request) -> Response:
 
 def _facts(site: Site) -> dict[str, Any]:
     store, manifest = site.store, site.store.manifest
-    counts = {str(row["liveness"]): int(row["n"]) for row in store.sql("SELECT liveness, count(*) n FROM feature GROUP BY ALL")}
     text = str(manifest.plan.get("text", ""))
     return {
         "name": brief(str(store.path.resolve())),
@@ -38,7 +37,7 @@ def _facts(site: Site) -> dict[str, Any]:
         "manifest": manifest,
         "text": brief(text),
         "width": store.width,
-        "live": counts,
+        "live": len(site.live),
         "labeled": labeled_features(store.ledger.path),
         "runs": lines(store)[-LATEST:][::-1],
     }

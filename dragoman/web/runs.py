@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from dragoman.agents.runs import lines, report
+from dragoman.agents.runs import by_kind, lines, rung_of
 from dragoman.evals.summary import CONTESTANTS, SCORERS, summarise
-from dragoman.store.accounts import outcome_rows
+from dragoman.store.accounts import nodes_reached, outcome_rows, step_rows, tool_rows
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 
@@ -61,23 +62,27 @@ def existing(store: Store, run: str) -> str:
 def _facts(site: Site, run: str, page: int) -> dict[str, Any]:
     store = site.store
     existing(store, run)
-    now, whole = progress(site, run), report(store, run)
-    rows = outcome_rows(store.ledger.path, run, (page - 1) * ROWS, ROWS) if whole.line.row.kind == "label" else []
-    total = whole.line.row.labels + whole.line.row.failures
-    others = [line for line in lines(store) if line.row.kind == whole.line.row.kind and line.row.id != run][::-1]
+    path, now = store.ledger.path, progress(site, run)
+    row, config = now.line.row, json.loads(now.line.row.config)
+    rows = outcome_rows(path, run, (page - 1) * ROWS, ROWS) if row.kind == "label" else []
+    total = row.labels + row.failures
+    others = [line for line in lines(store) if line.row.kind == row.kind and line.row.id != run][::-1]
+    state = (run, store.ledger.last("score"))
     return {
         "now": now,
-        "run": whole.line,
-        "report": whole,
-        "config": json.dumps(json.loads(whole.line.row.config), indent=1, ensure_ascii=False, sort_keys=True),
+        "run": now.line,
+        "steps": by_kind(step_rows(path, run)),
+        "tools": tool_rows(path, run),
+        "rungs": Counter(rung_of(nodes) for nodes in nodes_reached(path, run).values()),
+        "config": json.dumps(config, indent=1, ensure_ascii=False, sort_keys=True),
         "rows": [(str(store.key(row.feature)), row) for row in rows],
         "page": page,
         "pages": _pages(total, ROWS),
         "total": total,
         "others": others[:RUNS],
-        "medians": _medians(store, run) if whole.line.row.kind == "score" else [],
-        "about": _labels_of(store, whole.config),
-        "debates": [str(store.key(feature)) for feature in site.trails.features(run)] if whole.line.row.kind == "debate" else [],
+        "medians": site.kept(("medians", *state), lambda: _medians(store, run)) if row.kind == "score" else [],
+        "about": _labels_of(store, config),
+        "debates": [str(store.key(feature)) for feature in site.trails.features(run)] if row.kind == "debate" else [],
     }
 
 

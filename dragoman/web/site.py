@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -26,6 +26,8 @@ from .pages import Pages
 
 READERS = 3
 """Reads of the store side by side."""
+KEPT = 64
+"""Computed figures that are kept."""
 Result = TypeVar("Result")
 
 
@@ -54,6 +56,7 @@ class Site:
         self._reading = ThreadPoolExecutor(READERS, "web-store")
         self._working = ThreadPoolExecutor(1, "web-model")
         self._lock = threading.Lock()
+        self._kept: dict[tuple[object, ...], tuple[Any]] = {}
 
     async def read(self, work: Callable[..., Result], *arguments: object) -> Result:
         """Run something that reads the store in a thread; several go side by side."""
@@ -67,6 +70,16 @@ class Site:
                 return work(*arguments)
 
         return await asyncio.get_running_loop().run_in_executor(self._working, locked)
+
+    def kept(self, key: tuple[object, ...], work: Callable[[], Result]) -> Result:
+        """What was computed for this key before, or is now; a few are kept. What the ledger may change belongs into the key."""
+        if (known := self._kept.get(key)) is not None:
+            return known[0]  # type: ignore[no-any-return]  # what `work` made
+        made = work()
+        while len(self._kept) >= KEPT:
+            self._kept.pop(next(iter(self._kept)), None)
+        self._kept[key] = (made,)
+        return made
 
     @property
     def desk(self) -> Desk:
