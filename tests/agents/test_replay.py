@@ -80,7 +80,7 @@ def test_budget_stops_of_run_and_features_are_followed(organism: Path) -> None:
     features = live(organism, 8)
     with scripted() as server:
         with pytest.raises(UserError, match="The budget of"):
-            run(organism, server.url, features, Means(Budget(tokens=90_000), concurrency=3), each=45_000)
+            run(organism, server.url, features, Means(Budget(tokens=160_000), concurrency=3), each=80_000)
         server.die()
         id = run_of(organism)
         found = replay(organism, id, progress=False)
@@ -88,7 +88,7 @@ def test_budget_stops_of_run_and_features_are_followed(organism: Path) -> None:
         assert any(reason.startswith("The budget of") for reason in found.unfinished.values())
         assert found.differences == []
         server.come_back()
-        run(organism, server.url, features, each=45_000)
+        run(organism, server.url, features, each=80_000)
         server.die()
         found = replay(organism, id, progress=False)
     assert found.differences == [] and not found.unfinished and found.features == 8
