@@ -190,8 +190,8 @@ class Catalogue:
 
     # What fits
 
-    def _chosen(self, wish: Wish, view: _View) -> tuple[Int64[np.ndarray, " n"], dict[int, int]]:
-        """The features that fit, ascending, and how well those do that were found by words."""
+    def _chosen(self, wish: Wish, view: _View) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"] | None]:
+        """The features that fit, ascending, and how well each does where words were searched."""
         figures = self.figures
         fits = np.ones(self._static.width, bool)
         if wish.liveness is not None:
@@ -209,12 +209,15 @@ class Catalogue:
             fits &= labeled if wish.labeled == "yes" else ~labeled
         rows = np.flatnonzero(fits)
         if not wish.words.strip():
-            return rows, {}
-        hits = view.search(wish.words, rows.tolist())
+            return rows, None
+        found, named = view.search(wish.words, rows)
         meant = self._meant(wish.words)
         if meant is not None and fits[meant]:
-            hits[meant] = 1 << 30
-        return np.array(sorted(hits), np.int64), hits
+            others = found != meant
+            found, named = np.append(found[others], meant), np.append(named[others], MOST_WORDS + 1)
+            order = np.argsort(found)
+            found, named = found[order], named[order]
+        return found, named
 
     def _holding(self, text: str) -> Bool[np.ndarray, " vocabulary"]:
         """Tokens of the vocabulary that hold a text, without case."""
@@ -234,15 +237,17 @@ class Catalogue:
 
     # In which order
 
-    def _order(self, wish: Wish, view: _View, chosen: Int64[np.ndarray, " n"], hits: dict[int, int]) -> Int64[np.ndarray, " n"]:
+    def _order(
+        self, wish: Wish, view: _View, chosen: Int64[np.ndarray, " n"], hits: Int64[np.ndarray, " n"] | None
+    ) -> Int64[np.ndarray, " n"]:
         """Places of the chosen features in the order that is wished for; equals by id."""
-        order = wish.order or ("match" if hits else "feature")
+        if wish.order is None and hits is not None:
+            return np.argsort(-hits, kind="stable")
+        order = wish.order or "feature"
         figures = self.figures
         if order == "feature":
             places = np.arange(len(chosen))
             return places[::-1] if wish.descending else places
-        if order == "match":
-            return np.argsort(-np.array([hits[feature] for feature in chosen.tolist()]), kind="stable")
         if order == "label":
             return _last(view.ranks()[chosen], wish.descending)
         if order == "token":
@@ -330,17 +335,17 @@ class _View:
             self._scores_read = figures[-1][0]
         self._scores_read = max(self._scores_read, until)
 
-    def search(self, words: str, among: Sequence[int]) -> dict[int, int]:
+    def search(self, words: str, among: Int64[np.ndarray, " n"]) -> tuple[Int64[np.ndarray, " hits"], Int64[np.ndarray, " hits"]]:
         """Features whose label holds all words, each at the beginning of a word; with how many of them are in the name."""
         wanted = [f" {word}" for word in _words(words)[:MOST_WORDS]]
-        if not wanted:
-            return {}
-        text = self._text
-        found = among
+        found = among.tolist() if wanted else []
+        text, titles = self._text, self._title
         for word in wanted:
             found = [feature for feature in found if word in text[feature]]
-        titles = self._title
-        return {feature: sum(word in titles[feature] for word in wanted) for feature in found}
+        named = np.zeros(len(found), np.int64)
+        for word in wanted:
+            named += np.fromiter((word in titles[feature] for feature in found), np.int64, len(found))
+        return np.array(found, np.int64), named
 
     def ranks(self) -> Int64[np.ndarray, " width"]:
         """Place of each feature's name in the order of names; -1 where it has no label."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
 import statistics
 import sys
 import time
@@ -99,7 +97,7 @@ def measure(path: Path, reads: int) -> dict[str, Any]:
 
     The medians of a table are over `reads` requests, those of features over as many live features, each read once.
     """
-    before = _resident()
+    before = _memory("VmRSS")
     with Store.open(path) as store:
         live = store.features("live")
         chosen = np.random.default_rng(0).choice(live, min(reads + 5, len(live)), replace=False).tolist()
@@ -112,7 +110,7 @@ def measure(path: Path, reads: int) -> dict[str, Any]:
         found["pages"]["a feature"] = _timed(client, [f"/features/{feature}" for feature in chosen], 5)
         pairs = [f"/compare/features?features={a},{b}" for a, b in pairwise(chosen[: min(20, reads + 2)])]
         found["pages"]["two features"] = _timed(client, pairs, 1)
-    found["memory"] = max(_resident(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024) - before
+    found["memory"] = _memory("VmHWM") - before
     return found
 
 
@@ -161,10 +159,10 @@ def counted() -> Iterator[list[int]]:
             setattr(Database, name, method)
 
 
-def _resident() -> float:
-    """Memory of this process in MB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+def _memory(what: str) -> float:
+    """Memory of this process in MB: VmRSS now, VmHWM at most so far."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) * 1024 / 1e6
 
 
 if __name__ == "__main__":
