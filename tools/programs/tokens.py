@@ -20,7 +20,9 @@ class OneOf(Term):
 
     def find(self, reading: Reading) -> Mask:
         known = [reading.lexicon.numbers[word] for word in self.words if word in reading.lexicon.numbers]
-        return np.isin(reading.symbol, known)
+        chosen = np.zeros(len(reading.lexicon.numbers), bool)
+        chosen[known] = True
+        return np.asarray(chosen[reading.symbol])
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .kinds import conditions, words
 from .levels import CYCLE, EXTRA, HARD, LEVELS, MISSING, WRITABLE, Slot
 from .material import Material
 
-_TRIES = 200
+_TRIES = 80
 """Draws of a kind before another kind of the same level is tried."""
 _SPREAD = 0.08
 """Standard deviation of the strengths, of which the largest is 1, above which a grade is worth telling."""
@@ -101,7 +101,7 @@ class Drawing:
     def _new_family(self, cycle: int) -> dict[str, Idea]:
         """Three features of the same words: everywhere, only after others, and unless those."""
         rng = random.Random(seed_of("planted", self.seed, "family", cycle))
-        for _ in range(20 * _TRIES):
+        for _ in range(50 * _TRIES):
             found = conditions.condition(Draw(self.material, rng))
             if found is None:
                 continue

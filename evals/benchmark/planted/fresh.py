@@ -1,6 +1,7 @@
 """Texts that are in no store, on which a rule and what it could be mistaken for differ.
 
-True texts end soon after a token on which the feature fires. Near ones fire nowhere: in half of them a relaxed rule or a sibling
+True texts end soon after a token on which the feature fires, or at a token that only a relaxed rule takes for one; in half of
+them words are changed that do not matter. Near ones fire nowhere: in half of them a relaxed rule or a sibling
 fires (`relaxing.py`), the others are true texts after one small edit: a token taken out, put in or replaced, or the beginning cut
 off. Edits that leave the token alone on which the feature fired are preferred. The program itself is asked about every text.
 """
@@ -27,6 +28,8 @@ _AFTER = 8
 """Most tokens that follow the one on which a true text fires."""
 _EDITS = 64
 """Edits of a text that are tried."""
+_CHANGES = 8
+"""Changes without consequence that are tried on a true text."""
 
 
 class Pool:
@@ -81,15 +84,42 @@ class Fresh:
         return [*self.true(n), *self.near(n), *self.random(n)]
 
     def true(self, n: int) -> list[FreshText]:
-        """Texts on which it fires; several of one document where few have any."""
+        """Texts on which it fires; several of one document where few have any. One half reaches up to where it could be thought
+        to fire and does not, if there is such a place; in every second text words were changed that do not matter."""
         found: dict[str, FreshText] = {}
-        for row, at in self._places(self._mask, 3 * n):
-            made = self._cut(row, at + 1 + self.rng.randint(0, _AFTER), "true")
+        both = self._contrasted()
+        for row, at in self._places(self._mask, 4 * n):
+            end = next(both, None) if len(found) % 2 else None
+            made = self._cut(*end, "true") if end else self._cut(row, at + 1 + self.rng.randint(0, _AFTER), "true")
+            if len(found) % 4 >= 2:
+                made = self._stirred(made)
             if any(made.fires):
                 found[made.text] = made
             if len(found) == n:
                 break
         return list(found.values())
+
+    def _contrasted(self) -> Iterator[tuple[int, int]]:
+        """Windows and lengths: the last token fires the relaxed rule and not the feature, which fired before."""
+        reading = self.pool.reading
+        after = ~self._mask & (reading.count_before(self._mask) > 0)
+        streams = [self._places(other.on(reading) & after, 64) for other in self._wider]
+        for places in zip_longest(*streams):
+            yield from ((row, at + 1) for row, at in (place for place in places if place is not None))
+
+    def _stirred(self, made: FreshText) -> FreshText:
+        """The text after a few changes of single tokens that leave it as true as it was."""
+        for _ in range(_CHANGES):
+            silent = [n for n, fires in enumerate(made.fires) if not fires]
+            if not silent:
+                break
+            pieces = [made.text[a:b] for a, b in made.offsets]
+            at = self.rng.choice(silent)
+            new = "" if self.rng.random() < 0.5 else self._other(pieces[at])
+            other = self.pool.made("".join([*pieces[:at], new, *pieces[at + 1 :]]), self.term, made.kind)
+            if sum(other.fires) == sum(made.fires):
+                made = other
+        return made
 
     def near(self, n: int) -> list[FreshText]:
         """Texts on which it does not fire and another concept does."""
@@ -109,6 +139,13 @@ class Fresh:
     @cached_property
     def _mask(self) -> Mask:
         return self.term.on(self.pool.reading)
+
+    @cached_property
+    def _wider(self) -> list[Term]:
+        """What the feature could be mistaken for, in any order."""
+        wider = [*self.siblings, *relaxed(self.term)]
+        self.rng.shuffle(wider)
+        return wider
 
     def _places(self, mask: Mask, most: int) -> Iterator[tuple[int, int]]:
         """Marked tokens as window and position, every window once before any comes a second time."""
@@ -134,9 +171,7 @@ class Fresh:
         """Texts of which the last token fires a sibling or the relaxed rule, and none the feature."""
         reading = self.pool.reading
         silent_so_far = reading.count_before(self._mask) == 0
-        wider = [*self.siblings, *relaxed(self.term)]
-        self.rng.shuffle(wider)
-        streams = [self._places(other.on(reading) & ~self._mask & silent_so_far, 64) for other in wider]
+        streams = [self._places(other.on(reading) & ~self._mask & silent_so_far, 64) for other in self._wider]
         for places in zip_longest(*streams):
             for place in places:
                 if place is not None:
@@ -159,7 +194,7 @@ class Fresh:
 
     def _variants(self, prompt: Prompt, at: int) -> tuple[list[str], list[str]]:
         """The text up to token `at` after edits that leave that token, and after edits of it."""
-        pieces = [*prompt.strings[: at + 1]]
+        pieces = list(prompt.strings[: at + 1])
         put = list(atoms(self.term))
         before = self.rng.sample(range(at), min(at, _EDITS // 2))
         kept = ["".join([*pieces[:p], *pieces[p + 1 :]]) for p in before]

@@ -2,9 +2,11 @@
 
 1. The token alone decides.
 2. The token and what touches it decide: the token before, the characters around it, its place.
-3. Something elsewhere in the text decides too, or two unrelated things are one feature.
-4. The feature counts: numbers, first times, own earlier times, places. Its strength varies, and 5 % noise.
-5. Two conditions at once, two places compared, brackets in brackets. Its strength varies, 10 % noise, often a dead zone.
+3. Something elsewhere in the text decides too, or the token's number, or two unrelated things are one feature. From here on the
+   strength may vary.
+4. The feature counts or remembers: the third number, the first of some words, a word's own earlier times; or the word on which it
+   depends nearly always comes together with another one. 5 % noise.
+5. Two conditions at once, two places compared, brackets in brackets. 10 % noise, often a dead zone.
 
 `HARD` kinds cannot be written in the pattern language: for each of them it would have to count without end, keep a counter for
 every word of an open class, know a token's place modulo two, or compare two places other than by `repeated` and `copying`.
@@ -17,7 +19,7 @@ from typing import NamedTuple
 from .idea import Kind
 from .kinds.agreement import balance, same_start
 from .kinds.combinations import repeated_if, two_conditions
-from .kinds.conditions import first_of, only_after, unless
+from .kinds.conditions import confounded, first_of, only_after, unless
 from .kinds.following import following
 from .kinds.forms import form
 from .kinds.numbers import nth_number
@@ -32,14 +34,14 @@ WRITABLE: dict[int, tuple[Kind, ...]] = {
     1: (word_set, ending),
     2: (following, form, beginning, line_start),
     3: (only_after, unless, inside, union),
-    4: (nth_number, first_of, copied),
+    4: (nth_number, first_of, copied, confounded),
     5: (two_conditions,),
 }
 """Kinds whose truth has a pattern, by level."""
 HARD: dict[int, tuple[Kind, ...]] = {
-    3: (recent, same_start),
-    4: (so_manieth, every_other, even),
-    5: (nested, balance, repeated_if),
+    3: (even, balance),
+    4: (so_manieth, every_other, recent),
+    5: (nested, same_start, repeated_if),
 }
 """Kinds whose truth has none, by level."""
 

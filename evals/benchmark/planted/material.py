@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from dragoman.store.records import SPLITS
 from dragoman.store.splits import document_hash, split_of
@@ -61,6 +62,25 @@ class Material:
         """Tokens that are whole words and stand in such a share of the windows, in alphabetical order."""
         low, high = rare * self.windows, common * self.windows
         return [word for word, count in self._words.items() if low <= count <= high]
+
+    def companions(self, words: Sequence[str], other: str, most: int = 4) -> list[str]:
+        """Words that stand in much the same windows as another one, among the windows that hold one of some words."""
+        numbers, present = self.lexicon.numbers, self._present
+        rows = np.flatnonzero(np.asarray(present[:, [numbers[word] for word in words]].sum(1)).ravel())
+        here = present[rows]
+        mine = here[:, [numbers[other]]]
+        both = np.asarray((here.T @ mine).todense()).ravel()
+        either = np.asarray(here.sum(0)).ravel() + mine.sum() - both
+        known = [w for w in self._words if w != other and w not in words and not ({w, other} & {w[:-1], other[:-1]})]
+        return sorted(known, key=lambda w: -both[numbers[w]] / max(either[numbers[w]], 1))[:most]
+
+    @cached_property
+    def _present(self) -> sparse.csr_matrix:
+        """Which windows hold which symbol, as ones (windows, symbols)."""
+        shape = (self.windows, len(self.lexicon))
+        found = sparse.coo_matrix((np.ones(len(self.reading), np.int32), (self.reading.row, self.reading.symbol)), shape).tocsr()
+        found.data[:] = 1
+        return found
 
     @cached_property
     def _words(self) -> dict[str, int]:

@@ -22,7 +22,7 @@ from dragoman.store.hashing import seed_of
 from dragoman.store.records import Split
 from dragoman.store.splits import document_hash
 from dragoman.tools.documents import Corpus
-from dragoman.tools.programs import Program
+from dragoman.tools.programs import Program, ProgramSource
 from dragoman.tools.programs.harvest import harvest_programs
 from dragoman.tools.programs.reading import Reading
 from dragoman.tools.speaking import Voice
@@ -128,6 +128,8 @@ class PlantedTrial:
         self.store, self.features = store, live
         self.programs, self.seed = tuple(programs), seed
         self.truths: Mapping[int, Truth] = {truth.feature: truth for truth in truths}
+        self.source = ProgramSource(voice.vocabulary, programs)
+        """Activations and truth of all features on any tokens."""
         self._material, self._kept, self._voice = material, kept, voice
         self._pool = lru_cache(4)(self._new_pool)
         self._readings = lru_cache(3)(self._new_reading)

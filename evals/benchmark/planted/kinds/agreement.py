@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dragoman.evals.benchmark.planted.idea import Draw, Idea, listed
 from dragoman.tools.programs.agreement import SameStart
+from dragoman.tools.programs.context import Earlier
 from dragoman.tools.programs.counting import More
 from dragoman.tools.programs.logic import All
 from dragoman.tools.programs.tokens import OneOf, Shape
@@ -27,7 +28,8 @@ def balance(draw: Draw) -> Idea | None:
         return None
     one, two = marks[0], marks[1]
     more = More(OneOf((one,)), OneOf((two,)))
-    if not 0.2 <= draw.material.share(more, OneOf(words)) <= 0.8:
-        return None
+    seen = All((OneOf(words), Earlier(OneOf((one,)))))
+    if not 0.25 <= draw.material.share(more, OneOf(words)) <= 0.75 or draw.material.share(more, seen) > 0.7:
+        return None  # otherwise it is nearly what a pattern can say: that the first stands earlier
     text = f'on {listed(words, "and")}, but only where the token "{one}" has stood more often in the text so far than "{two}"'
     return Idea("balance", All((OneOf(words), more)), text, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dragoman.evals.benchmark.planted.idea import Draw, Idea, listed
 from dragoman.tools.patterns.language import quotes
 from dragoman.tools.programs import Term
@@ -12,6 +14,8 @@ from dragoman.tools.programs.tokens import OneOf
 _SCOPES = {"text": ("earlier", "earlier in the text"), "line": ("in-line", "earlier in the same line"),
            "sentence": ("in-sentence", "earlier in the same sentence")}  # fmt: skip
 
+_TOGETHER = 0.8
+"""Share of the places after either of two words that are also after the other."""
 _MATTERS = 0.05
 """Share of the words that must depend on each of several others."""
 
@@ -55,6 +59,25 @@ def of(words: tuple[str, ...], others: tuple[str, ...], scope: str, negated: boo
     said = f"on {listed(words, 'and')}, {'unless' if negated else 'but only if'} {listed(others)} stands {english}"
     term = All((OneOf(words), Not(earlier) if negated else earlier))
     return Idea(kind or ("unless" if negated else "only after"), term, said, ((quotes(words), (where,)),))
+
+
+def confounded(draw: Draw) -> Idea | None:
+    """Words that fire only after another one, which nearly always comes together with a third: text alone hardly tells the two
+    apart, an experiment does at once."""
+    words, others = draw.words(2, 5, 0.03, 0.5), draw.words(1, 1, 0.05, 0.8)
+    if not words or not others or set(words) & set(others):
+        return None
+    those, earlier = OneOf(words), Earlier(OneOf(others))
+    if not 0.25 <= draw.material.share(earlier, those) <= 0.75:
+        return None
+    for word in draw.material.companions(words, others[0]):
+        decoy = Earlier(OneOf((word,)))
+        with_both = draw.material.share(decoy, All((those, earlier)))
+        if with_both >= _TOGETHER and draw.material.share(earlier, All((those, decoy))) >= _TOGETHER:
+            idea = of(words, others, "text")
+            text = f'{idea.text} (it does not matter whether "{word}" does, though the two often come together)'
+            return replace(idea, kind="confounded", text=text)
+    return None
 
 
 def first_of(draw: Draw) -> Idea | None:

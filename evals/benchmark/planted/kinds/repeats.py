@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dragoman.evals.benchmark.planted.idea import Draw, Idea
+from dragoman.tools.programs import Term
 from dragoman.tools.programs.agreement import Copies, Recent
 from dragoman.tools.programs.counting import EveryOther, Time
-from dragoman.tools.programs.logic import All
+from dragoman.tools.programs.logic import All, Not
+from dragoman.tools.programs.place import First
 from dragoman.tools.programs.tokens import Shape
 
 SHAPES = {
@@ -16,13 +18,15 @@ SHAPES = {
 }
 """Open classes of tokens: a pattern has no counter, let alone one for each of them."""
 
+_PLAIN = 0.72
+"""Share of the repeated tokens on which a rule about repetition may hold."""
+
 
 def recent(draw: Draw) -> Idea | None:
     """A word that stood a short while ago."""
     shape, within = draw.rng.choice(tuple(SHAPES)), draw.rng.randint(4, 20)
-    term = All((Shape(shape), Recent(within)))
     text = f"on {SHAPES[shape]} if the same token is among the {within} tokens before it"
-    return Idea("recent", term, text, None)
+    return _told(draw, Idea("recent", All((Shape(shape), Recent(within))), text, None), shape)
 
 
 def so_manieth(draw: Draw) -> Idea | None:
@@ -30,14 +34,14 @@ def so_manieth(draw: Draw) -> Idea | None:
     shape, which = draw.rng.choice(tuple(SHAPES)), draw.rng.choice((2, 3, 4))
     ordinal = {2: "second", 3: "third", 4: "fourth"}[which]
     text = f"on {SHAPES[shape]} when it stands in the text for exactly the {ordinal} time"
-    return _early(draw, Idea("so-manieth time", All((Shape(shape), Time(which))), text, None))
+    return _told(draw, _early(draw, Idea("so-manieth time", All((Shape(shape), Time(which))), text, None)), shape)
 
 
 def every_other(draw: Draw) -> Idea | None:
     """Every second time of a word."""
     shape = draw.rng.choice(tuple(SHAPES))
     text = f"on {SHAPES[shape]} every other time that it stands in the text: its second, fourth, sixth time and so on"
-    return _early(draw, Idea("every other time", All((Shape(shape), EveryOther())), text, None))
+    return _told(draw, _early(draw, Idea("every other time", All((Shape(shape), EveryOther())), text, None)), shape)
 
 
 def copied(draw: Draw) -> Idea | None:
@@ -49,3 +53,10 @@ def copied(draw: Draw) -> Idea | None:
 def _early(draw: Draw, idea: Idea) -> Idea:
     """Two times of three, the beginning of the text only: in long texts most words come back."""
     return idea.within(draw.rng.randint(16, 80)) if draw.rng.random() < 2 / 3 else idea
+
+
+def _told(draw: Draw, idea: Idea, shape: str) -> Idea | None:
+    """The idea if it is not nearly what a pattern can say: such a token that stands anywhere earlier in the text."""
+    terms: list[Term] = [Shape(shape), Not(Time(1))]
+    terms += idea.term.terms[1:] if isinstance(idea.term, All) and isinstance(idea.term.terms[-1], First) else []
+    return idea if draw.material.share(idea.term, All(tuple(terms))) <= _PLAIN else None
