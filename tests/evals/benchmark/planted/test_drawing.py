@@ -49,9 +49,9 @@ def material(voice: Voice, texts: list[str]) -> Material:
     return Material(voice, texts, 128)
 
 
-@pytest.fixture(scope="module", params=[0, 1], ids=["seed 0", "seed 1"])
-def drawn(material: Material, request: pytest.FixtureRequest) -> Drawn:
-    return Drawing(material, request.param).features(FEATURES)
+@pytest.fixture(scope="module")
+def drawn(material: Material) -> Drawn:
+    return Drawing(material, 0).features(FEATURES)
 
 
 def test_at_every_length_a_third_cannot_be_written_and_all_levels_are_there(drawn: Drawn) -> None:
@@ -83,11 +83,11 @@ def test_siblings_share_their_words_and_part_them(material: Material, drawn: Dra
 
 def test_feature_n_of_a_seed_is_the_same_whatever_else_is_drawn(material: Material, drawn: Drawn) -> None:
     programs, truths = drawn
-    seed = 0 if truths[1].text == Drawing(material, 0).features(2)[1][1].text else 1
-    some, few = Drawing(material, seed).features(9)
+    some, few = Drawing(material, 0).features(9)
     assert some == programs[:9]
     assert [truth.text for truth in few] == [truth.text for truth in truths[:9]]
-    other = Drawing(material, seed + 2).features(6)[1]
+    other = Drawing(material, 1).features(FEATURES)[1]
+    assert [(truth.level, truth.hard) for truth in other] == [(truth.level, truth.hard) for truth in truths]
     assert len({truth.text for truth in other} & {truth.text for truth in truths}) <= 2
 
 
@@ -155,8 +155,8 @@ def test_another_tokenizer_will_do(texts: list[str]) -> None:
     backend = Tokenizer(models.WordLevel({"<unk>": 0, **known}, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "isolated")
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", clean_up_tokenization_spaces=False)  # type: ignore[no-untyped-call]
-    programs, truths = Drawing(Material(Voice(tokenizer, "words"), texts, 96), 3).features(10)
-    assert len(programs) == 10 and sum(truth.hard for truth in truths) >= 4
+    programs, truths = Drawing(Material(Voice(tokenizer, "words"), texts, 96), 3).features(4)
+    assert len(programs) == 4 and sum(truth.hard for truth in truths) == 2
 
 
 def test_too_little_text_is_said_to_be(voice: Voice, texts: list[str]) -> None:
