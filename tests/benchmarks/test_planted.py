@@ -24,7 +24,7 @@ from dragoman.store.features import Store
 from dragoman.tools.patterns import parse, usage_of
 
 FULL = os.environ.get("DRAGOMAN_BENCH") == "full"
-SEEDS, FEATURES, DOCUMENTS, TEXTS = (range(4), 40, 1500, 24) if FULL else (range(1), 6, 600, 6)
+SEEDS, FEATURES, DOCUMENTS, TEXTS = (range(4), 20, 1500, 24) if FULL else (range(1), 6, 600, 6)
 EXAMPLES = 12
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "planted.md"
 Rows = list[tuple[Truth, Mapping[str, float]]]
@@ -55,7 +55,7 @@ def measured(trial: PlantedTrial) -> Rows:
         explainers: dict[str, Explainer] = {"lookup": Lookup(), "induction": Induction(usage)}
         for feature in trial.features:
             fresh = Fresh(trial.fresh(feature, 1, TEXTS), words, usage)
-            found = {}
+            found: dict[str, float] = {}
             for name, explainer in explainers.items():
                 label = explainer.explain(view, feature, validator.of(feature), 0)
                 figures = recovery(fresh, parse(label.pattern or "").predict(fresh.text))
@@ -71,7 +71,8 @@ def mean(rows: Rows, name: str) -> float:
 
 def examples(trial: PlantedTrial) -> list[str]:
     """Truths with a true and a near text of each: one a kind."""
-    found, kinds = [], set()
+    found: list[str] = []
+    kinds: set[str] = set()
     for feature in trial.features:
         truth = trial.truths[feature]
         if truth.kind in kinds or len(found) == EXAMPLES:

@@ -147,7 +147,7 @@ class PlantedTrial:
         return Fresh(self._pool(seed), self.programs[feature].term, siblings, rng).texts(n)
 
     def holds(self, feature: int, split: Split) -> NDArray[np.bool_]:
-        """Whether the program holds at each token of a split of the store, noise and dead zones aside (tokens,)."""
+        """Whether the program holds at each token of a split of the store, noise aside (tokens,)."""
         return np.asarray(self.programs[feature].term.on(self._readings(split)))
 
     def _new_reading(self, split: Split) -> Reading:
