@@ -24,8 +24,8 @@ from dragoman.store.features import Store
 from dragoman.tools.patterns import parse, usage_of
 
 FULL = os.environ.get("DRAGOMAN_BENCH") == "full"
-SEEDS, FEATURES, DOCUMENTS, TEXTS = (range(4), 20, 1500, 24) if FULL else (range(1), 6, 600, 6)
-EXAMPLES = 12
+SEEDS, FEATURES, DOCUMENTS, TEXTS = (range(3), 25, 1500, 24) if FULL else (range(1), 6, 600, 6)
+EXAMPLES = 14
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "planted.md"
 Rows = list[tuple[Truth, Mapping[str, float]]]
 

@@ -21,6 +21,7 @@ from dragoman.tools.programs import Lexicon, Reading, Term
 from dragoman.tools.programs.reading import Mask
 from dragoman.tools.prompt import Prompt
 from dragoman.tools.speaking import Voice
+from dragoman.tools.windows import without
 
 from .relaxing import atoms, relaxed
 
@@ -37,7 +38,8 @@ class Pool:
 
     def __init__(self, voice: Voice, lexicon: Lexicon, texts: Sequence[str], window: int) -> None:
         self.voice, self.lexicon, self.window = voice, lexicon, window
-        self.prompts = [prompt for text in texts if len(prompt := self._prompt(text))]
+        self._special = np.array(sorted(voice.special_ids()), np.int32)
+        self.prompts = [prompt for prompt in self._prompts(texts) if len(prompt)]
 
     @cached_property
     def reading(self) -> Reading:
@@ -50,7 +52,7 @@ class Pool:
 
     def all_made(self, texts: Sequence[str], term: Term, kind: Kind) -> list[FreshText]:
         """Texts with the truth about them."""
-        prompts = [self._prompt(text) for text in texts]
+        prompts = self._prompts(texts)
         reading = Reading(self.lexicon, [prompt.ids for prompt in prompts])
         fires = np.split(term.on(reading), reading.starts[1:-1]) if prompts else []
         return [
@@ -58,12 +60,26 @@ class Pool:
             for prompt, mask in zip(prompts, fires, strict=True)
         ]
 
-    def _prompt(self, text: str) -> Prompt:
-        """The text's first window."""
-        prompt = Prompt.from_text(self.voice, text)
-        if len(prompt) <= self.window:
-            return prompt
-        return Prompt.from_text(self.voice, text[: prompt.offsets[self.window - 1][1]])
+    @cached_property
+    def words(self) -> list[str]:
+        """Tokens that stand in the texts as whole words, with the space before them; as often as they do."""
+        return [prompt.strings[at] for prompt in self.prompts for at in range(len(prompt)) if whole(prompt.strings, at)]
+
+    def _prompts(self, texts: Sequence[str]) -> list[Prompt]:
+        """The first window of each text."""
+        found = []
+        for text, tokens in zip(texts, self.voice.tokenize_many(texts), strict=True):
+            kept = without(tokens, self._special)
+            offsets = tuple(zip(kept.starts[: self.window].tolist(), kept.ends[: self.window].tolist(), strict=True))
+            short = text[: offsets[-1][1]] if len(kept.ids) > self.window else text
+            found.append(Prompt(short, tuple(kept.ids[: self.window].tolist()), tuple(text[a:b] for a, b in offsets), offsets))
+        return found
+
+
+def whole(strings: Sequence[str], at: int) -> bool:
+    """Whether a token is a word by itself: letters after a space, and no letters after it."""
+    follows = strings[at + 1][:1] if at + 1 < len(strings) else ""
+    return strings[at][:1] == " " and strings[at][1:].isalpha() and not follows.isalnum()
 
 
 @dataclass(frozen=True)
@@ -110,10 +126,10 @@ class Fresh:
     def _stirred(self, made: FreshText) -> FreshText:
         """The text after a few changes of single tokens that leave it as true as it was."""
         for _ in range(_CHANGES):
-            silent = [n for n, fires in enumerate(made.fires) if not fires]
+            pieces = [made.text[a:b] for a, b in made.offsets]
+            silent = [n for n, fires in enumerate(made.fires) if not fires and whole(pieces, n)]
             if not silent:
                 break
-            pieces = [made.text[a:b] for a, b in made.offsets]
             at = self.rng.choice(silent)
             new = "" if self.rng.random() < 0.5 else self._other(pieces[at])
             other = self.pool.made("".join([*pieces[:at], new, *pieces[at + 1 :]]), self.term, made.kind)
@@ -196,7 +212,8 @@ class Fresh:
         """The text up to token `at` after edits that leave that token, and after edits of it."""
         pieces = list(prompt.strings[: at + 1])
         put = list(atoms(self.term))
-        before = self.rng.sample(range(at), min(at, _EDITS // 2))
+        places = [p for p in range(at) if whole(pieces, p) or not pieces[p].strip().isalpha()] or list(range(at))
+        before = self.rng.sample(places, min(len(places), _EDITS // 2))
         kept = ["".join([*pieces[:p], *pieces[p + 1 :]]) for p in before]
         kept += ["".join([*pieces[:p], self._other(pieces[p]), *pieces[p + 1 :]]) for p in before[: _EDITS // 4]]
         if put:
@@ -208,11 +225,16 @@ class Fresh:
         return kept, lost
 
     def _other(self, piece: str) -> str:
-        """Another token of the texts, with a space before it if this one has one; a digit for a digit."""
+        """Another word for a word, another digit for a digit, another token for any other."""
         if piece.strip().isdigit():
             return piece[: len(piece) - 1] + str((int(piece[-1]) + self.rng.randint(1, 9)) % 10)
         for _ in range(20):
-            other = self.rng.choice(self.rng.choice(self.pool.prompts).strings)
-            if other != piece and other[:1].isspace() == piece[:1].isspace() and other.strip():
+            other = self.rng.choice(self.pool.words) if piece.strip().isalpha() else self.rng.choice(self._any.strings)
+            other = other if piece[:1].isspace() else other.lstrip()
+            if other != piece and other.strip():
                 return other
         return piece + "s"
+
+    @property
+    def _any(self) -> Prompt:
+        return self.rng.choice(self.pool.prompts)

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from .idea import Kind
 from .kinds.agreement import balance, same_start
-from .kinds.combinations import repeated_if, two_conditions
-from .kinds.conditions import confounded, first_of, only_after, unless
+from .kinds.combinations import conditional_union, repeated_if, two_conditions
+from .kinds.conditions import confounded, first_of
 from .kinds.following import following
 from .kinds.forms import form
 from .kinds.numbers import nth_number
@@ -33,11 +33,11 @@ LEVELS = (1, 2, 3, 4, 5)
 WRITABLE: dict[int, tuple[Kind, ...]] = {
     1: (word_set, ending),
     2: (following, form, beginning, line_start),
-    3: (only_after, unless, inside, union),
+    3: (inside, union),
     4: (nth_number, first_of, copied, confounded),
-    5: (two_conditions,),
+    5: (two_conditions, conditional_union),
 }
-"""Kinds whose truth has a pattern, by level."""
+"""Kinds whose truth has a pattern, by level; at level 3 also siblings: words only after others, and unless others."""
 HARD: dict[int, tuple[Kind, ...]] = {
     3: (even, balance),
     4: (so_manieth, every_other, recent),
@@ -63,24 +63,29 @@ CYCLE: tuple[Slot, ...] = (
     Slot(3, False, "with"),
     Slot(4, True),
     Slot(2, False),
-    Slot(3, True),
     Slot(3, False, "without"),
-    Slot(1, False),
+    Slot(3, True),
+    Slot(5, False),
+    Slot(3, False),
     Slot(5, True),
     Slot(2, False),
     Slot(4, False),
     Slot(4, True),
-    Slot(5, False),
-    Slot(3, True),
     Slot(1, False),
     Slot(2, False),
     Slot(5, True),
-    Slot(4, True),
+    Slot(4, False),
     Slot(1, False),
+    Slot(3, True),
     Slot(2, False),
+    Slot(1, False),
+    Slot(5, True),
+    Slot(2, False),
+    Slot(1, False),
+    Slot(4, True),
 )
-"""Features are drawn in this order, over and over: four of each level, eight of twenty without a pattern, and at every length a
-third or more."""
+"""Features are drawn in this order, over and over: five of each level, nine of twenty-five without a pattern, and at every length
+a third or more."""
 MISSING = {4: 0.05, 5: 0.1}
 """Share of the true firings that noise takes away, by level."""
 EXTRA = {4: 0.05, 5: 0.1}

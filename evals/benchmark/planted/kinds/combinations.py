@@ -9,7 +9,11 @@ from dragoman.tools.programs.logic import All, Not
 from dragoman.tools.programs.tokens import OneOf
 
 from .conditions import only_after, unless
+from .following import following
+from .forms import form
 from .repeats import every_other, recent, so_manieth
+from .unions import joined
+from .words import ending
 
 
 def two_conditions(draw: Draw) -> Idea | None:
@@ -25,6 +29,13 @@ def two_conditions(draw: Draw) -> Idea | None:
     ((tokens, where),) = base.clauses
     text = f"{base.text}, and not directly after {listed(words)}"
     return Idea("two conditions", All((base.term, Not(after))), text, ((tokens, (*where, f"not prev {quotes(words)}")),))
+
+
+def conditional_union(draw: Draw) -> Idea | None:
+    """Words under a condition, and something that has nothing to do with them."""
+    conditioned: Kind = draw.rng.choice((only_after, unless))
+    other: Kind = draw.rng.choice((ending, following, form))
+    return joined(draw, conditioned(draw), other(draw), "conditional union")
 
 
 def repeated_if(draw: Draw) -> Idea | None:
