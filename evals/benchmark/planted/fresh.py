@@ -166,15 +166,13 @@ class Fresh:
     def _places(self, mask: Mask, most: int) -> Iterator[tuple[int, int]]:
         """Marked tokens as window and position, every window once before any comes a second time."""
         reading = self.pool.reading
-        flat = np.flatnonzero(mask).tolist()
-        self.rng.shuffle(flat)
-        turns: dict[int, int] = {}
-        ordered = []
-        for token in flat:
-            row = int(reading.row[token])
-            turns[row] = turns.get(row, 0) + 1
-            ordered.append((turns[row], token))
-        for _, token in sorted(ordered, key=lambda pair: pair[0])[:most]:
+        flat = np.random.default_rng(self.rng.getrandbits(32)).permutation(np.flatnonzero(mask))
+        rows = reading.row[flat]
+        order = np.argsort(rows, kind="stable")
+        first = np.searchsorted(rows[order], rows[order])
+        turn = np.empty(len(flat), np.int64)
+        turn[order] = np.arange(len(flat)) - first
+        for token in flat[np.argsort(turn, kind="stable")[:most]].tolist():
             yield int(reading.row[token]), int(reading.position[token])
 
     def _cut(self, row: int, length: int, kind: Kind) -> FreshText:
