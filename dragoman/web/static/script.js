@@ -1,17 +1,31 @@
 // What pages do beyond links and forms. Every page also works without this file.
 "use strict";
 
+// Browsers hold only a few connections to one server, so pages that nobody sees let go of theirs.
+function whileSeen(open, close) {
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  if (!document.hidden) open();
+}
+
 // A run's progress: the server sends the piece of the page anew whenever something has changed. It is escaped there.
 for (const section of document.querySelectorAll("[data-events]")) {
   if (!section.dataset.events) continue;
-  const source = new EventSource(section.dataset.events);
   const status = document.getElementById("over");
-  source.addEventListener("now", (event) => { section.innerHTML = JSON.parse(event.data); status.textContent = ""; });
-  source.addEventListener("over", (event) => {
-    source.close();
-    status.textContent = `The run is ${JSON.parse(event.data)}. Load the page again to see everything that came of it.`;
-  });
-  source.onerror = () => { status.textContent = "The connection was lost; it is being tried again."; };
+  let source = null;
+  let over = false;
+  const open = () => {
+    if (source || over) return;
+    source = new EventSource(section.dataset.events);
+    source.addEventListener("now", (event) => { section.innerHTML = JSON.parse(event.data); status.textContent = ""; });
+    source.addEventListener("over", (event) => {
+      over = true;
+      close();
+      status.textContent = `The run is ${JSON.parse(event.data)}. Load the page again to see everything that came of it.`;
+    });
+    source.onerror = () => { status.textContent = "The connection was lost; it is being tried again."; };
+  };
+  const close = () => { if (source) source.close(); source = null; };
+  whileSeen(open, close);
 }
 
 // A form sent without leaving the page. Gives the answer's text; where it was refused, says why beside the form.
@@ -44,6 +58,7 @@ if (talk) {
   const text = composer.querySelector("textarea");
   const tabs = new BroadcastChannel(`dragoman ${talk.dataset.query}`);
   let source = null;
+  let left = document.hidden;
   document.getElementById("keys").hidden = false;
 
   const refresh = async () => {
@@ -77,7 +92,7 @@ if (talk) {
       if (old) old.outerHTML = html; else live.insertAdjacentHTML("beforeend", html);
     });
     source.addEventListener("over", async () => {
-      source.close();
+      if (source) source.close();
       source = null;
       await refresh();
       stop.classList.add("hidden");
@@ -88,8 +103,18 @@ if (talk) {
     });
   };
   const begun = async () => { await refresh(); follow(); tabs.postMessage("begun"); };
-  tabs.onmessage = async () => { await refresh(); follow(); };
-  if (talk.querySelector("[data-busy=yes]")) follow();
+  tabs.onmessage = async () => { if (!document.hidden) { await refresh(); follow(); } };
+  const resume = async () => {
+    if (source) return;
+    if (left) await refresh();
+    left = false;
+    if (talk.querySelector("[data-busy=yes]")) follow(); else stop.classList.add("hidden");
+  };
+  whileSeen(resume, () => {
+    left = true;
+    if (source) source.close();
+    source = null;
+  });
 
   composer.addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from starlette.testclient import TestClient
 from dragoman.web.app import application
 from dragoman.web.forms import form
 from dragoman.web.security import MOST
+from tests.dragoman.command import refused_here
 
 from .conftest import HOME
 
@@ -110,3 +112,11 @@ def test_programs_send_the_token_themselves(guarded: TestClient) -> None:
         assert guarded.get("/", headers={"authorization": wrong}).status_code == 401, wrong
     guarded.cookies.set("dragoman", "0" * 64, domain="lab.example")
     assert guarded.get("/").status_code == 401
+
+
+def test_the_command_refuses_what_is_not_safe(tmp_path: Path, store: Path) -> None:
+    assert "DRAGOMAN_TOKEN" in refused_here("serve", store, "--host", "0.0.0.0")
+    assert "16 printable" in refused_here("serve", store, "--host", "0.0.0.0", "--token", "short")
+    assert "There is no store" in refused_here("serve", tmp_path / "none", "--port", "0")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "Cannot listen" in refused_here("serve", store, "--port", str(taken.getsockname()[1]))
