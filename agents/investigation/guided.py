@@ -5,7 +5,7 @@ Each is a fixed order of steps; code says what came out, and what goes beyond th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from dragoman.store.records import Label
 from dragoman.tools.induction import Induced
 from dragoman.tools.patterns import parse
 from dragoman.tools.toolbox import Desk, Tell, ToolResult
+from dragoman.tools.toolkit.predictions import TRIED
 
 from .events import Citation
 from .grammar import CONTROLS
@@ -22,6 +23,10 @@ from .working import Found, Work
 
 ABLATED = 6
 """Features that are taken away, one at a time."""
+PREDICTING = 4
+"""Those of them that are chosen because the next token rests on them."""
+CLEAR = 2.0
+"""How many times as much as the strongest random direction a feature changes that is said to matter."""
 TESTED = 3
 """Features that are explained and tested."""
 GOOD = 0.75
@@ -108,27 +113,38 @@ async def differ(work: Work, means: Means, one: str, other: str) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """A feature that is looked at."""
+
+    feature: str
+    """Its address."""
+    position: int
+    """The token on which it is strongest."""
+
+
 async def investigate(work: Work, means: Means, text: str, token: str | None) -> None:
-    """Find the features of a text, take them away, explain and test those that matter, and report."""
-    found = await work.call("find_features", {"text": text, "n": 30})
-    rows = found["features"]
-    if not rows:
+    """Find the features of a text and of its next token, take them away, explain and test those that matter, and report."""
+    found = await work.call("find_features", {"text": text, "n": 2 * ABLATED})
+    if not found["features"]:
         work.say("No feature of the store fires on this text.", found)
         return
-    last = len(found["tokens"]) - 1
-    late = [row for row in rows if row["position"] == last][: ABLATED // 2]
-    early = [row for row in rows if row not in late][: ABLATED - len(late)]
-    chosen = sorted([*early, *late], key=lambda row: -row["telling"])
-    listed = ", ".join(f"{row['feature']} at {_quoted(row['token'])}" for row in chosen)
-    work.say(f"{found['firing']} features fire on the text. The most telling, and those of the last token, are {listed}.", found)
-    token, gone = await _ablated(work, means, text, token, chosen)
-    matter = dict.fromkeys([*(one.feature for one in gone if one.matters), *(row["feature"] for row in chosen)])
+    tokens: Sequence[str] = found["tokens"]
+    telling = [Chosen(row["feature"], row["position"]) for row in found["features"]]
+    listed = ", ".join(_at(one, tokens) for one in telling[:ABLATED])
+    work.say(
+        f"{found['firing']} features fire on the text. The most telling, strong here and rare elsewhere, are {listed}.", found
+    )
+    watched, strongest = await _predicted(work, means, text, token, tokens)
+    chosen = list({one.feature: one for one in [*strongest[:PREDICTING], *telling]}.values())[:ABLATED]
+    gone = await _ablated(work, text, watched, chosen) if strongest else []
+    matter = dict.fromkeys([*(one.feature for one in gone if one.matters), *(one.feature for one in chosen)])
     for feature in list(matter)[:TESTED]:
-        row = next(row for row in chosen if row["feature"] == feature)
         known = await _known(work, means, feature)
         _introduce(work, known)
-        good = await _tested(work, means, text, row["position"], known)
-        _concluded(work, known, next((one for one in gone if one.feature == feature), None), token, good)
+        position = next(one.position for one in chosen if one.feature == feature)
+        good = await _tested(work, means, text, position, known)
+        _concluded(work, known, next((one for one in gone if one.feature == feature), None), watched, good)
 
 
 @dataclass(frozen=True)
@@ -150,8 +166,9 @@ class Gone:
 
     @property
     def stands_out(self) -> bool:
-        """Whether it changed more than any random direction did."""
-        return abs(self.after - self.before) > max(abs(self.low - self.before), abs(self.high - self.before))
+        """Whether it changed clearly more than any random direction did; it was chosen among many by what it changes."""
+        random = max(abs(self.low - self.before), abs(self.high - self.before))
+        return abs(self.after - self.before) >= CLEAR * random
 
     @property
     def matters(self) -> bool:
@@ -160,46 +177,54 @@ class Gone:
         return self.stands_out and largest >= TINY and abs(self.after - self.before) >= TRIFLE * largest
 
 
-async def _ablated(
-    work: Work, means: Means, text: str, token: str | None, rows: Sequence[Mapping[str, Any]]
-) -> tuple[str, list[Gone]]:
-    """Take features away, one at a time, and say what becomes of the next token; the largest effects first."""
+async def _predicted(work: Work, means: Means, text: str, token: str | None, tokens: Sequence[str]) -> tuple[str, list[Chosen]]:
+    """The next token that is looked at, and the features whose absence moves its logit most."""
     if means.desk.machine is None:
         return "", []
-    arguments: dict[str, Any] = {"feature": rows[0]["feature"], "prompts": [text], "strengths": [0], "tokens": 1}
-    unsteered = await work.call("generate_steered", arguments)
-    likeliest = str(unsteered["continuations"][0]["text"])
-    work.say(f"After the text the model finds {_quoted(likeliest)} the likeliest.", unsteered)
-    token = likeliest if token is None else token
-    watched = _watched(means.desk, token)
-    if watched is None:
+    watched = None if token is None else _watched(means.desk, token)
+    arguments: dict[str, Any] = {"text": text, "n": PREDICTING} | ({} if watched is None else {"next": watched})
+    found = await work.call("explain_prediction", arguments)
+    if not found["features"]:
         return "", []
-    if watched.strip() != token.strip():
-        work.say(f"{_quoted(token)} is more than one token here; its first, {_quoted(watched)}, is looked at.", conjecture="")
+    said = str(found["next"])
+    if token is None:
+        work.say(f"After the text the model finds {_quoted(said)} the likeliest.", found)
+    elif said.strip() != token.strip():
+        work.say(f"{_quoted(token)} is more than one token here; its first, {_quoted(said)}, is looked at.", found)
+    tried = min(found["active"], TRIED)
+    strongest = [Chosen(row["feature"], row["places"][0][0]) for row in found["features"]]
+    work.say(
+        f"The probability of {_quoted(said)} as the next token is {found['before']:.3g}. Of {tried} active features, each "
+        f"taken away by itself, these move it most: {', '.join(_at(one, tokens) for one in strongest)}.",
+        found,
+    )
+    return said, strongest
+
+
+async def _ablated(work: Work, text: str, watched: str, chosen: Sequence[Chosen]) -> list[Gone]:
+    """Take features away, one at a time, and say what becomes of the next token; the largest effects first."""
     gone = []
-    for row in rows:
-        arguments = {"feature": row["feature"], "texts": [text], "at": "last", "controls": CONTROLS, "watch": [watched]}
+    for wanted in chosen:
+        arguments = {"feature": wanted.feature, "texts": [text], "at": "last", "controls": CONTROLS, "watch": [watched]}
         found = await work.call("ablate", arguments)
         own, others = found["watched"][0], [control["watched"][0]["after"] for control in found["controls"]]
-        gone.append(Gone(row["feature"], own["before"], own["after"], min(others), max(others), found))
+        gone.append(Gone(wanted.feature, own["before"], own["after"], min(others), max(others), found))
     gone.sort(key=lambda one: -abs(one.after - one.before))
-    work.say(f"The probability of {_quoted(watched)} as the next token is {gone[0].before:.3g}.", gone[0].found)
     for one in gone:
         if one.matters:
             work.say(
-                f"Without {one.feature} the probability of {_quoted(watched)} goes from {one.before:.3g} to "
-                f"{one.after:.3g}; without any of {CONTROLS} random directions of the same norm it is {one.low:.3g} to "
-                f"{one.high:.3g}.",
+                f"Without {one.feature} the probability of {_quoted(watched)} goes from {one.before:.3g} to {one.after:.3g}; "
+                f"without any of {CONTROLS} random directions of the same norm it is {one.low:.3g} to {one.high:.3g}.",
                 one.found,
             )
     quiet = [one for one in gone if not one.matters]
     if quiet:
         work.say(
-            f"Without {', '.join(one.feature for one in quiet)} (each alone) it changes by less than {TRIFLE:.0%}, stays "
-            f"below {TINY:g}, or changes no more than without a random direction.",
+            f"Without {', '.join(one.feature for one in quiet)} (each alone) it changes by less than {TRIFLE:.0%}, stays below "
+            f"{TINY:g}, or changes less than {CLEAR:g} times as much as without a random direction.",
             *(one.found for one in quiet),
         )
-    return watched, gone
+    return gone
 
 
 async def _tested(work: Work, means: Means, text: str, position: int, known: Known) -> bool:
@@ -279,6 +304,10 @@ def _watched(desk: Desk, token: str) -> str | None:
     cut = [(tried, desk.speaker.tokenize_inside(tried)) for tried in (token, token.lstrip(" ")) if tried]
     single = [tried for tried, ids in cut if len(ids) == 1]
     return single[0] if single else next((desk.speaker.vocabulary[ids[0]] for _, ids in cut if ids), None)
+
+
+def _at(one: Chosen, tokens: Sequence[str]) -> str:
+    return f"{one.feature} at {_quoted(tokens[one.position])}"
 
 
 def _quoted(token: str) -> str:

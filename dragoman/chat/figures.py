@@ -183,6 +183,19 @@ def _shifts(data: Data, how: How) -> list[RenderableType]:
     return parts + _beside(data)
 
 
+def _prediction(data: Data, how: How) -> list[RenderableType]:
+    """The features that a next token rests on, and all of them together beside as many others."""
+    rows: list[tuple[str, Data]] = [(row["feature"], row) for row in data["features"]]
+    rows += [(f"all {len(data['features'])} together", data["together"])]
+    rows += [] if data["control"] is None else [("as many others together", data["control"])]
+    largest = max(abs(row[1]["shift"]) for row in rows)
+    cells = [
+        (name, f"{row['shift']:+.2f}", bar(row["shift"], largest), f"{data['before']:.3g} → {row['after']:.3g}")
+        for name, row in rows
+    ]
+    return [table(("without", "logit", "", f"probability of {visible_token(data['next'][:CELL])}"), cells, ("logit",))]
+
+
 def _beside(data: Data) -> list[RenderableType]:
     """The random directions of an intervention."""
     random = data.get("controls") or ([data["control"]] if "control" in data else [])
@@ -260,6 +273,7 @@ FIGURES: Mapping[str, Callable[[Data, How], list[RenderableType]]] = {
     "find_features": _found,
     "contrast": _contrast,
     "neighbours": _neighbours,
+    "explain_prediction": _prediction,
     "ablate": _shifts,
     "steer": _shifts,
     "logit_effects": _logits,

@@ -97,7 +97,7 @@ def test_every_step_is_stored_and_every_statement_cites_what_was_run(bench: Work
         assert (step.tool, step.arguments, step.result) == (before.tool, dict(before.arguments), after.text)
         assert after.row == step.id and not after.failed and step.data is not None
     tools = [event.tool for event in called]
-    assert tools[:2] == ["find_features", "generate_steered"] and tools.count("ablate") == 6
+    assert tools[:2] == ["find_features", "explain_prediction"] and tools.count("ablate") == 6
     for statement in statements(investigated):
         assert statement.citations and statement.conjecture == statement.text.startswith("So the model says")
         for cited in statement.citations:
@@ -119,7 +119,7 @@ def test_figures_of_statements_stand_in_the_steps_that_they_cite(bench: Workbenc
         expected = [own["before"], own["after"], min(others), max(others)]
         assert [float(match[n]) for n in (2, 3, 4, 5)] == pytest.approx(expected, rel=5e-3)
         moved = abs(own["after"] - own["before"])
-        assert moved > max(abs(other - own["before"]) for other in others) and moved >= 0.1 * max(expected[:2]) > 0.001
+        assert moved >= 2 * max(abs(other - own["before"]) for other in others) and moved >= 0.1 * max(expected[:2]) > 0.001
     assert told, "something in this text matters for its next token"
 
 
@@ -133,7 +133,7 @@ def test_the_next_token_is_the_models_own(bench: Workbench, investigated: list[E
     said = [statement.text for statement in statements(investigated)]
     shown = best.replace(" ", "␣")
     assert f"After the text the model finds “{shown}” the likeliest." in said
-    assert f"The probability of “{shown}” as the next token is {probability:.3g}." in said
+    assert any(one.startswith(f"The probability of “{shown}” as the next token is {probability:.3g}. Of ") for one in said)
 
 
 def test_a_rule_speaks_before_its_edits_are_run_and_is_counted_right(bench: Workbench, investigated: list[Event]) -> None:

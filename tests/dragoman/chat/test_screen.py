@@ -55,6 +55,13 @@ DATA: dict[str, dict[str, Any]] = {
     },
     "contrast": {"rows": [{"feature": "a", "fires_a": 1.0, "fires_b": 0.0, "peak_a": 1.0, "peak_b": 0.0}]},
     "neighbours": {"by": "a", "neighbours": [{"feature": "a", "value": 0.5, "top_tokens": [["a", 1.0]]}]},
+    "explain_prediction": {
+        "next": "a",
+        "before": 0.5,
+        "features": [{"feature": "a", "shift": -1.0, "after": 0.2}],
+        "together": {"shift": -2.0, "after": 0.1},
+        "control": {"shift": 0.1, "after": 0.6},
+    },
     "ablate": {**EFFECT, "controls": [{"kl": 0.1, "watched": [SHIFT]}]},
     "steer": {**EFFECT, "control": EFFECT},
     "logit_effects": {"promoted": [["a", 1.0]], "suppressed": [["a", -1.0]], "watched": []},
