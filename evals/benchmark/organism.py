@@ -68,6 +68,10 @@ class OrganismSuite:
     """Documents of a trial's store."""
     pool: int = POOL
     """Fresh documents from which texts are drawn."""
+    hard: bool = True
+    """Whether neurons and random directions are harvested as well."""
+    kinds: tuple[str, ...] = ()
+    """Sorts of concepts (`organism.concept.Kind`) that count, `next:` ones left out; empty for all."""
 
     def prepare(self, folder: Path, seed: int, features: int) -> OrganismTrial:
         """See `Suite`."""
@@ -78,12 +82,16 @@ class OrganismSuite:
         if not corpus.exists():
             write_atomically(corpus, "".join(json.dumps({"text": document.text}) + "\n" for document in documents).encode())
         harvest(
-            folder / "store", str(paths.model), [f"sae={paths.sae}", *_hard(folder, seed)], str(corpus), progress=False
+            folder / "store",
+            str(paths.model),
+            [f"sae={paths.sae}", *(_hard(folder, seed) if self.hard else [])],
+            str(corpus),
+            progress=False,
         ).close()
         known = folder / f"truths-{features}-{self.good:g}.json"
         rows = [Match(**row) for row in json.loads(known.read_text("utf-8"))] if known.exists() else None
         tokenizer = PreTrainedTokenizerFast.from_pretrained(paths.model)
-        trial = OrganismTrial(folder / "store", documents, tokenizer, seed, features, self.good, self.pool, rows)
+        trial = OrganismTrial(folder / "store", documents, tokenizer, seed, features, self.good, self.pool, rows, self.kinds)
         if rows is None:
             write_atomically(known, json.dumps([asdict(one) for one in trial.matches]).encode())
         return trial
@@ -116,6 +124,7 @@ class OrganismTrial:
         good: float = GOOD,
         pool: int = POOL,
         matches: Sequence[Match] | None = None,
+        kinds: tuple[str, ...] = (),
     ) -> None:
         """
         Args:
@@ -127,12 +136,13 @@ class OrganismTrial:
             good: F1 from which a feature is asked about.
             pool: fresh documents from which texts are drawn.
             matches: the features with their concepts, where they are known already.
+            kinds: sorts of concepts that count, `next:` ones left out; empty for all.
 
         Raises:
             UserError: the store was made from other documents, or no feature matches well enough.
         """
         self.store, self.documents, self.tokenizer, self.seed, self.pool = store, documents, tokenizer, seed, pool
-        self.matches = _chosen(_matched(self), good, features, seed) if matches is None else tuple(matches)
+        self.matches = _chosen(_matched(self, kinds), good, features, seed) if matches is None else tuple(matches)
         if not self.matches:
             raise UserError(f"No feature of this organism matches a concept with an F1 of at least {good:g}: lower it.")
 
@@ -267,7 +277,7 @@ def _hard(folder: Path, seed: int) -> list[str]:
     return specs
 
 
-def _matched(trial: OrganismTrial) -> list[Match]:
+def _matched(trial: OrganismTrial, kinds: tuple[str, ...]) -> list[Match]:
     """The best concept of every live feature, the best features first."""
     with Store.open(trial.store) as store:
         live = store.features("live")
@@ -281,6 +291,8 @@ def _matched(trial: OrganismTrial) -> list[Match]:
     identity = identity_concepts(trial.tokenized["train"], trial.labels["train"])
     frequent = np.bincount(validation.matrix.indices, minlength=len(validation.concepts)) >= 20
     allowed = frequent & np.array([name not in identity for name in validation.concepts])
+    if kinds:
+        allowed &= np.array([name in CONCEPTS and CONCEPTS[name].kind in kinds for name in validation.concepts])
     columns = np.flatnonzero(allowed)
     first = choose(sweep(values["validation"], validation.matrix[:, columns]), np.ones(len(columns), bool))
     found = score(first, values["test"], test.matrix[:, columns])

@@ -18,7 +18,7 @@ from dragoman.tools.induction import Fit
 from dragoman.tools.patterns import Pattern
 
 pytestmark = pytest.mark.slow
-FEATURES = 9
+FEATURES = 12
 
 
 class Memoriser:
