@@ -205,14 +205,19 @@ def frontier(title: str, across: Axis, up: Axis, marks: Sequence[Mark]) -> Marku
             line.append(f"{_x(mark.cost, across):.1f} {_y(best, up, top, floor):.1f}")
     if len(line) > 1:
         parts.append(f'<path class="diagonal" d="M{"L".join(line)}"/>')
+    taken: list[tuple[float, float]] = []
     for mark in marks:
         x, y = _x(mark.cost, across), _y(mark.quality.value, up, top, floor)
+        shift = next(
+            d for d in (4, 18, -10, 32, -24, 46) if d == 46 or all(abs(y + d - v) > 12 or abs(x - u) > 240 for u, v in taken)
+        )
+        taken.append((x, y + shift))
         low, high = (_y(end, up, top, floor) for end in (mark.quality.low, mark.quality.high))
         right = x > (LEFT + WIDTH) / 2
         parts.append(
             f'<path d="M{x:.1f} {low:.1f}V{high:.1f}" stroke="var(--label)" stroke-width="1.6"/>'
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
-            + _text("name", x - 8 if right else x + 8, y + 4, mark.name, "end" if right else "start")
+            + _text("name", x - 8 if right else x + 8, y + shift, mark.name, "end" if right else "start")
         )
     return _svg(title, height, parts)
 
