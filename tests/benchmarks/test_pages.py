@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,22 @@ once. Processor: the median of the processor time, which other work on the machi
 database, the most of any request.
 
 """
+
+
+def report(found: dict[str, Any], written: int) -> str:
+    """The table; found: what `measure` gives."""
+    lines = ["| Page | Median ms | 95 % ms | Processor ms | Rows read | Size |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {name} | {one['median']:.0f} | {one['high']:.0f} | {one['work']:.0f} | {one['rows']:,} | {one['bytes'] // 1000} kB |"
+        for name, one in found["pages"].items()
+    ]
+    lines += [
+        "",
+        f"The very first page, which reads all figures, labels and scores: {found['opening'] / 1000:.1f} s.",
+        f"Memory for all of this, beyond the imported libraries: {found['memory']:.0f} MB.",
+        f"The machine's load average meanwhile: {found['load']:.1f}; above the number of cores, other work slowed the pages.",
+    ]
+    return INTRODUCTION.format(features=FEATURES, activations=written) + "\n".join(lines) + "\n"
 
 
 @pytest.mark.benchmark
@@ -66,17 +83,7 @@ def test_pages_of_a_hundred_thousand_features(tmp_path: Path) -> None:
         check=True,
     )
     found = json.loads(done.stdout)
-    lines = ["| Page | Median ms | 95 % ms | Processor ms | Rows read | Size |", "|---|---|---|---|---|---|"]
-    lines += [
-        f"| {name} | {one['median']:.0f} | {one['high']:.0f} | {one['work']:.0f} | {one['rows']:,} | {one['bytes'] // 1000} kB |"
-        for name, one in found["pages"].items()
-    ]
-    lines += [
-        "",
-        f"The very first page, which reads all figures, labels and scores: {found['opening'] / 1000:.1f} s.",
-        f"Memory for all of this, beyond the imported libraries: {found['memory']:.0f} MB.",
-    ]
-    text = INTRODUCTION.format(features=FEATURES, activations=written) + "\n".join(lines) + "\n"
+    text = report(found, written)
     print("\n" + text)
     PAGE.write_text(text)
     assert written >= 20_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 import time
@@ -93,7 +94,7 @@ def _effects(features: int, top: int = 10) -> pa.Table:
 
 
 def measure(path: Path, reads: int) -> dict[str, Any]:
-    """Median and 95 % milliseconds, median processor time and most rows read of every kind of page; and the memory in MB.
+    """Median and 95 % milliseconds, median processor time and most rows read of every kind of page; memory in MB; the load.
 
     The medians of a table are over `reads` requests, those of features over as many live features, each read once.
     """
@@ -110,7 +111,7 @@ def measure(path: Path, reads: int) -> dict[str, Any]:
         found["pages"]["a feature"] = _timed(client, [f"/features/{feature}" for feature in chosen], 5)
         pairs = [f"/compare/features?features={a},{b}" for a, b in pairwise(chosen[: min(20, reads + 2)])]
         found["pages"]["two features"] = _timed(client, pairs, 1)
-    found["memory"] = _memory("VmHWM") - before
+    found["memory"], found["load"] = _memory("VmHWM") - before, os.getloadavg()[0]
     return found
 
 
