@@ -35,7 +35,7 @@ from tests.evals.gateway.server import ScriptedServer
 from tests.support.concepts import Named, names_of, spread
 
 FULL = os.environ.get("DRAGOMAN_BENCH") == "full"
-DOCUMENTS, FRESH, FEATURES = (3000, 600, None) if FULL else (800, 300, 6)
+DOCUMENTS, FRESH, FEATURES = (3000, 600, None) if FULL else (800, 300, 4)
 LEAST, EACH = 0.75, 2
 """F1 of a feature's concept at least; features of a family at most."""
 SETTINGS = Settings()
