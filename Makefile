@@ -5,13 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test test-vllm lint types bench soak wheel clean
+.PHONY: demo test test-long test-vllm lint types bench soak wheel clean
 
 demo: $(VENV)/.core
 	$(BIN)/dragoman demo $(DEMO)
 
 test: $(VENV)/.test lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not vllm and not soak and not benchmark"
+
+# Kill tests and benchmarks at small counts: `make soak` and `make bench` are the full ones.
+test-long: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "soak or benchmark"
 
 # Against a real vLLM server on this machine's CPU or GPU, in an environment of its own (3.4 GB).
 test-vllm: $(VENV)/.test $(VENV)-vllm/.installed
