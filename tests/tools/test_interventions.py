@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from dragoman.tools.interventions import (
     unit_means,
 )
 from dragoman.tools.interventions.edits import Baseline, Edit, UnitEdit
+from dragoman.tools.interventions.effects import one_token
 from dragoman.tools.interventions.positions import left_padded, right_padded
 from dragoman.tools.interventions.running import Intervention
 from dragoman.tools.subject import Subject
@@ -298,3 +300,20 @@ def test_results_are_escaped_and_bounded(tiny: Tiny, tmp_path: Path, monkeypatch
     shown = effects._repr_html_()
     assert "<script" not in shown and "&lt;" in shown
     assert "KL" in repr(effects) and "promoted" in repr(effects)
+
+
+def test_a_token_is_found_where_the_tokenizer_begins_every_text_with_a_space() -> None:
+    """Llama 2's tokenizer and its kin: the letter alone is the entry without the space."""
+    vocabulary = {0: " ", 1: "l", 2: "a"}
+    known = {letter: id for id, letter in vocabulary.items()}
+    subject = cast(
+        Subject,
+        SimpleNamespace(
+            vocabulary=vocabulary,
+            tokenize=lambda text: SimpleNamespace(ids=np.array([known[letter] for letter in " " + text.removeprefix(" ")])),
+        ),
+    )
+    assert one_token(subject, "l") == 1 and one_token(subject, "a") == 2
+    for several in ("la", " l"):
+        with pytest.raises(UserError, match="is not one token"):
+            one_token(subject, several)

@@ -201,6 +201,8 @@ def one_token(subject: Subject, entry: str | int) -> int:
             raise UserError(f"There is no token {entry}: ids are 0 to {int(subject.text_config.vocab_size) - 1}.")
         return entry
     found = subject.tokenize(entry).ids.tolist()
+    if len(found) == 2 and not subject.vocabulary[found[0]].strip() and subject.vocabulary[found[1]] == entry:
+        return int(found[1])  # a tokenizer that begins every text with a space
     if len(found) != 1:
         parts = ", ".join(repr(subject.vocabulary[i]) for i in found) or "nothing"
         raise UserError(f"{entry!r} is not one token of this model but {parts}: give one token (mind the space before a word).")
