@@ -366,13 +366,20 @@ class _Connection(asyncio.Protocol):
         return replies.error(failure.status, failure.message, failure.code, extra)
 
 
-def serve_alone() -> None:
-    """Serve in a process of its own until stdin closes; the address is its first line. What it saw is its last, as JSON."""
+def serve_alone(patience: float) -> None:
+    """Serve in a process of its own until stdin closes; the address is its first line. What it saw is its last, as JSON.
+
+    A connection that the other side closed before is noticed a little later than stdin: for those still open it waits
+    `patience` seconds at most.
+    """
     with ScriptedServer(keep=False, caching=False) as server:
         print(server.url, flush=True)
         sys.stdin.read()
+        until = time.monotonic() + patience
+        while server.connections and time.monotonic() < until:
+            time.sleep(0.01)
         print(json.dumps({"answered": server.answered, "open": server.open, "connections": server.connections}), flush=True)
 
 
 if __name__ == "__main__":
-    serve_alone()
+    serve_alone(float(sys.argv[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 
 import anthropic
 import httpx2
@@ -11,6 +12,7 @@ import pytest
 
 from .replies import tokens_of
 from .server import BROKEN, DROPPED, GARBAGE, HANGING, RATE_LIMIT, WEBSITE, Said, ScriptedServer
+from .traffic import server_process
 
 
 def client(server: ScriptedServer, key: str = "k") -> openai.OpenAI:
@@ -95,3 +97,20 @@ def test_every_failure() -> None:
         server.come_back()
         assert ask(server, key="right").choices[0].message.content == "yes"
         assert server.open == 0
+
+
+def test_what_a_server_of_its_own_saw_is_told_once_closed_connections_are_noticed() -> None:
+    with server_process() as (url, seen):
+        port = int(url.rpartition(":")[2].split("/")[0])
+        for connection in [socket.create_connection(("127.0.0.1", port)) for _ in range(300)]:
+            connection.close()
+    assert seen == {"answered": 0, "open": 0, "connections": 0}
+
+
+def test_a_connection_that_stays_open_is_told() -> None:
+    with server_process(patience=0.2) as (url, seen):
+        port = int(url.rpartition(":")[2].split("/")[0])
+        kept = socket.create_connection(("127.0.0.1", port))
+        assert httpx2.get(f"{url}/models").status_code == 200  # it was accepted before this one
+    kept.close()
+    assert seen == {"answered": 0, "open": 0, "connections": 1}

@@ -24,17 +24,20 @@ ROOT = Path(__file__).parents[3]
 
 
 @contextmanager
-def server_process() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Address of a server that answers at once; the dictionary is filled with what it saw when the block ends."""
+def server_process(patience: float = 60) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Address of a server that answers at once; the dictionary is filled with what it saw when the block ends.
+
+    patience: seconds that it waits then for connections that are still open.
+    """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.evals.gateway.server"]
+    command = [sys.executable, "-m", "tests.evals.gateway.server", str(patience)]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     seen: dict[str, Any] = {}
     assert process.stdout is not None
     try:
         yield process.stdout.readline().strip(), seen
     finally:
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=patience + 60)
         seen.update(json.loads(output))
 
 
