@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-from .database import open_ledger
-from .disk import disk_errors
 from .hashing import row_id
 from .ledger import clean
+from .opened import OpenedLedger
 
 EntryKind = Literal["asked", "said", "step", "told", "question", "reply", "answer", "stopped"]
 """asked: by the user; said: by the model, with the tools it asks for; step: a tool call was made; told: the model was told
@@ -113,18 +109,8 @@ class ThreadRow:
     """UTC time of its last entry."""
 
 
-class Chats:
+class Chats(OpenedLedger):
     """Reads and writes the chats of a ledger over a connection of its own; safe to use from several threads."""
-
-    def __init__(self, ledger: Path) -> None:
-        """Open the ledger's file. Raises UserError as `Ledger` does."""
-        self._folder = ledger.parent
-        self._lock = threading.RLock()
-        self._connection = open_ledger(ledger)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
 
     # Writing
 
@@ -190,12 +176,12 @@ class Chats:
 
     def find(self, name: str) -> str | None:
         """Id of the thread of this name."""
-        rows = self._rows("SELECT id FROM chat_thread WHERE name = ?", clean(name))
+        rows = self._records("SELECT id FROM chat_thread WHERE name = ?", clean(name))
         return rows[0]["id"] if rows else None
 
     def threads(self) -> list[ThreadRow]:
         """All threads, the last changed first."""
-        rows = self._rows(
+        rows = self._records(
             "SELECT t.id, t.name, t.started, "
             "(SELECT content FROM chat_entry WHERE thread = t.id AND kind = 'asked' ORDER BY rowid LIMIT 1) AS first, "
             "(SELECT count(*) FROM chat_entry WHERE thread = t.id AND kind = 'asked') AS turns, "
@@ -218,16 +204,16 @@ class Chats:
 
     def entries(self, thread: str) -> list[Entry]:
         """What happened in a thread, in its order."""
-        rows = self._rows("SELECT id, turn, kind, content FROM chat_entry WHERE thread = ? ORDER BY rowid", thread)
+        rows = self._records("SELECT id, turn, kind, content FROM chat_entry WHERE thread = ? ORDER BY rowid", thread)
         return [Entry(row["id"], row["turn"], row["kind"], json.loads(row["content"])) for row in rows]
 
     def steps(self, thread: str) -> list[ChatStep]:
         """Its tool calls."""
-        return [_step(row) for row in self._rows("SELECT * FROM chat_step WHERE thread = ? ORDER BY number", thread)]
+        return [_step(row) for row in self._records("SELECT * FROM chat_step WHERE thread = ? ORDER BY number", thread)]
 
     def step(self, id: str) -> ChatStep | None:
         """A tool call by its id."""
-        return next((_step(row) for row in self._rows("SELECT * FROM chat_step WHERE id = ?", id)), None)
+        return next((_step(row) for row in self._records("SELECT * FROM chat_step WHERE id = ?", id)), None)
 
     def reply(self, thread: str, number: int) -> str | None:
         """What the user said when asked about a tool call; None where that did not happen."""
@@ -236,7 +222,7 @@ class Chats:
 
     def findings(self, feature: int | None = None) -> list[Finding]:
         """Findings, about one feature if asked, in the order they were made."""
-        rows = self._rows("SELECT * FROM finding ORDER BY rowid")
+        rows = self._records("SELECT * FROM finding ORDER BY rowid")
         found = [_finding(row) for row in rows]
         return [one for one in found if feature is None or feature in one.features]
 
@@ -246,24 +232,6 @@ class Chats:
         id = row_id("chat entry", thread, turn, kind, place)
         row = {"id": id, "thread": thread, "turn": turn, "kind": kind, "content": _json(content), "written": _now()}
         _insert(connection, "chat_entry", row)
-
-    def _rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
-        with self._lock:
-            cursor = self._connection.execute(query, parameters)
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-    @contextmanager
-    def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, disk_errors(doing, self._folder):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
 
 
 def step_id(thread: str, number: int) -> str:

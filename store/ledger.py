@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from .database import open_ledger
-from .disk import disk_errors
 from .hashing import row_id
+from .opened import OpenedLedger
 from .pages import Labels, Scores
 from .records import Failure, JudgeAnswer, Label, Run, Score
 
@@ -34,18 +30,8 @@ TABLES = (
 _JSON = ("facets", "evidence", "experiments", "flags")
 
 
-class Ledger:
+class Ledger(OpenedLedger):
     """An open ledger; safe to use from several threads."""
-
-    def __init__(self, path: Path) -> None:
-        """Open the ledger at `path`; it is made when there is none.
-
-        Raises `UserError` when the file is no ledger, is damaged, or was written by a newer version.
-        """
-        self.path = path
-        self._lock = threading.RLock()
-        with disk_errors("opening the ledger", path.parent):
-            self._connection = open_ledger(path)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{self._count(table):,} {table.replace('_', ' ')}s" for table in TABLES)
@@ -205,32 +191,11 @@ class Ledger:
         columns = list(zip(*rows, strict=True)) or [()] * len(info)
         return pa.table({name: pa.array(column, kinds[kind]) for (name, kind), column in zip(info, columns, strict=True)})
 
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
-
-    @contextmanager
-    def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
-        """All or nothing, and durable against a kill once left."""
-        with self._lock, disk_errors(doing, self.path.parent):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-
     def _select(self, table: str, order: str, **wanted: Any) -> Iterator[dict[str, Any]]:
         """Rows of a table as dictionaries, narrowed down by the columns that are not None."""
         given = {name: value for name, value in wanted.items() if value is not None}
         where = " AND ".join(f"{name} = ?" for name in given) or "1"
-        with self._lock:
-            cursor = self._connection.execute(f"SELECT * FROM {table} WHERE {where} ORDER BY {order}", tuple(given.values()))
-            names = [column[0] for column in cursor.description]
-            rows = cursor.fetchall()
-        return (dict(zip(names, row, strict=True)) for row in rows)
+        return iter(self._records(f"SELECT * FROM {table} WHERE {where} ORDER BY {order}", *given.values()))
 
     def _rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with self._lock:

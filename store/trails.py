@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .database import open_ledger
-from .disk import disk_errors
 from .findings import Event, EventKind, Experiment, Hypothesis, Prediction, Status, TrailStep
 from .hashing import row_id
 from .ledger import clean
+from .opened import OpenedLedger
 from .records import Facet
 
 
@@ -40,20 +37,14 @@ class Spent(NamedTuple):
     """US dollars; None where a price is not known."""
 
 
-class Trails:
+class Trails(OpenedLedger):
     """Reads and writes the trails of a ledger over a connection of its own; safe to use from several threads."""
 
     def __init__(self, ledger: Path) -> None:
         """Open the ledger's file. Raises UserError as `Ledger` does."""
-        self._folder = ledger.parent
-        self._lock = threading.RLock()
-        self._connection = open_ledger(ledger)
+        super().__init__(ledger)
         self._events: dict[str, int] = {}
         """Events of a run so far."""
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
 
     # Writing
 
@@ -157,8 +148,8 @@ class Trails:
 
     def experiment(self, id: str) -> tuple[Experiment, list[Prediction]]:
         """One experiment, and what was predicted of it in the order of the hypotheses. Raises KeyError where there is none."""
-        for row in self._rows("SELECT * FROM experiment WHERE id = ?", id):
-            said = self._rows(
+        for row in self._records("SELECT * FROM experiment WHERE id = ?", id):
+            said = self._records(
                 "SELECT p.experiment, p.hypothesis, p.outcome, p.verdict, p.because FROM prediction p LEFT JOIN hypothesis h "
                 "ON h.id = p.hypothesis WHERE p.experiment = ? ORDER BY h.ordinal",
                 id,
@@ -168,7 +159,7 @@ class Trails:
 
     def predictions(self, run: str, feature: int) -> list[Prediction]:
         """All that was predicted of a feature's experiments, in the order of the experiments and hypotheses."""
-        rows = self._rows(
+        rows = self._records(
             "SELECT p.experiment, p.hypothesis, p.outcome, p.verdict, p.because FROM prediction p JOIN experiment e "
             "ON e.id = p.experiment LEFT JOIN hypothesis h ON h.id = p.hypothesis WHERE e.run = ? AND e.feature = ? "
             "ORDER BY e.ordinal, h.ordinal",
@@ -186,26 +177,26 @@ class Trails:
 
     def notes(self, run: str, feature: int) -> list[str]:
         """Notes on a feature."""
-        rows = self._rows("SELECT text FROM note WHERE run = ? AND feature = ? ORDER BY rowid", run, feature)
+        rows = self._records("SELECT text FROM note WHERE run = ? AND feature = ? ORDER BY rowid", run, feature)
         return [row["text"] for row in rows]
 
     def events(self, run: str) -> list[Event]:
         """What happened to a run."""
-        rows = self._rows("SELECT run, ordinal, kind, feature, content FROM event WHERE run = ? ORDER BY ordinal", run)
+        rows = self._records("SELECT run, ordinal, kind, feature, content FROM event WHERE run = ? ORDER BY ordinal", run)
         return [Event(**{**row, "content": json.loads(row["content"])}) for row in rows]
 
     def features(self, run: str) -> list[int]:
         """Features on which a run left a trail, ascending."""
-        return [row["feature"] for row in self._rows("SELECT DISTINCT feature FROM step WHERE run = ? ORDER BY feature", run)]
+        return [row["feature"] for row in self._records("SELECT DISTINCT feature FROM step WHERE run = ? ORDER BY feature", run)]
 
     def runs(self, feature: int) -> list[str]:
         """Runs that left a trail on a feature, the oldest first."""
-        rows = self._rows("SELECT run FROM step WHERE feature = ? GROUP BY run ORDER BY min(rowid)", feature)
+        rows = self._records("SELECT run FROM step WHERE feature = ? GROUP BY run ORDER BY min(rowid)", feature)
         return [row["run"] for row in rows]
 
     def spending(self, run: str, feature: int | None = None) -> list[Spent]:
         """What calls to models cost in a run, by feature and step, in the order of the calls; of one feature if asked."""
-        rows = self._rows(
+        rows = self._records(
             "SELECT feature, step, count(*) AS calls, sum(hit) AS hits, sum(tokens) AS tokens, "
             "CASE WHEN count(cost) = count(*) THEN sum(cost) END AS dollars FROM model_call "
             f"WHERE run = ? {'' if feature is None else 'AND feature = ?'} AND status NOT IN ('feature_spent', 'stopped') "
@@ -217,37 +208,19 @@ class Trails:
     def seen(self, run: str) -> dict[int, int]:
         """Stored examples that steps read besides experiments, by feature."""
         found: dict[int, int] = {}
-        for row in self._rows("SELECT feature, content FROM step WHERE run = ? AND content LIKE '%\"read\":%'", run):
+        for row in self._records("SELECT feature, content FROM step WHERE run = ? AND content LIKE '%\"read\":%'", run):
             found[row["feature"]] = found.get(row["feature"], 0) + int(json.loads(row["content"]).get("read", 0))
         return found
 
     def work(self, run: str) -> dict[int, tuple[int, int]]:
         """Tokens that a run's experiments ran through the subject, and contexts they read, by feature."""
-        rows = self._rows(
+        rows = self._records(
             "SELECT feature, sum(forwarded) AS f, sum(read) AS r FROM experiment WHERE run = ? GROUP BY feature", run
         )
         return {row["feature"]: (row["f"], row["r"]) for row in rows}
 
     def _select(self, table: str, run: str, feature: int) -> list[dict[str, Any]]:
-        return self._rows(f"SELECT * FROM {table} WHERE run = ? AND feature = ? ORDER BY ordinal, rowid", run, feature)
-
-    def _rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
-        with self._lock:
-            cursor = self._connection.execute(query, parameters)  # type: ignore[arg-type]  # strings and integers
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-    @contextmanager
-    def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, disk_errors(doing, self._folder):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        return self._records(f"SELECT * FROM {table} WHERE run = ? AND feature = ? ORDER BY ordinal, rowid", run, feature)
 
 
 def _columns(record: Hypothesis | Experiment | Prediction | TrailStep | Event, *without: str) -> dict[str, Any]:

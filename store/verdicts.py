@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal, get_args
 
-from .database import open_ledger
-from .disk import disk_errors
 from .errors import UserError
 from .hashing import row_id
 from .ledger import clean, label_id
+from .opened import OpenedLedger
 from .ranges import spec
 from .records import HUMAN, Record, Run
 
@@ -66,18 +61,8 @@ class Correction(Record):
     """What the feature makes the model say."""
 
 
-class Verdicts:
+class Verdicts(OpenedLedger):
     """Reads and writes them over a connection of its own; safe to use from several threads."""
-
-    def __init__(self, ledger: Path) -> None:
-        """Open the ledger's file. Raises UserError as `Ledger` does."""
-        self._folder = ledger.parent
-        self._lock = threading.RLock()
-        self._connection = open_ledger(ledger)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
 
     def give(
         self,
@@ -172,22 +157,7 @@ class Verdicts:
         return str(row["id"])
 
     def _read(self, query: str, *parameters: int | str) -> list[Verdict]:
-        with self._lock:
-            cursor = self._connection.execute(query, parameters)
-            names = [column[0] for column in cursor.description]
-            return [Verdict.model_validate(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
-
-    @contextmanager
-    def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, disk_errors(doing, self._folder):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        return [Verdict.model_validate(row) for row in self._records(query, *parameters)]
 
 
 def run_of(person: str) -> str:
