@@ -124,6 +124,32 @@ class Test(Answer):
     promotes, suppresses or unchanged; unsure where it does not tell."""
 
 
+class Input(Answer):
+    """An input on which two labels say different things."""
+
+    kind: Literal["write", "edit"]
+    """write: a new text; edit: a text with one span replaced."""
+    text: Text = ""
+    """write: the text to run. edit: a text of your own, instead of an example."""
+    example: int | None = None
+    """edit: the context number of the example that is changed, instead of a text."""
+    find: Text = ""
+    """edit: the exact span that is replaced, as it stands in the text, without marks and token boundaries."""
+    put: Text = ""
+    """edit: what stands there instead; empty deletes it."""
+    focus: Text = ""
+    """The word that is looked at, as it stands in the text; empty for the whole text."""
+    why: str = ""
+    """What it decides, in one sentence."""
+
+
+class Contest(Answer):
+    """What a debater proposes in a round."""
+
+    tests: list[Input] = Field(max_length=24)
+    """The inputs, the most telling first."""
+
+
 class Look(Answer):
     """A tool to call for more evidence."""
 

@@ -60,7 +60,8 @@ def by_code(place: Place) -> Verdict:
     score = f"{standing.points['A']} : {standing.points['B']}"
     winner = standing.winner
     if standing.merged:
-        sentences = [f"Both sides hold {place.mine.called} now; the score was {score}."]
+        tested = " No experiment has tested it." if standing.untested("A") else ""
+        sentences = [f"Both sides hold {place.mine.called} now; the score was {score}.{tested}"]
     elif winner is None:
         sentences = [f"A draw, {score}: neither {labels['A']} nor {labels['B']} predicted better."]
     else:
@@ -71,6 +72,10 @@ def by_code(place: Place) -> Verdict:
         else:
             why += f" by {ahead} points to {behind}."
         sentences = [why]
+        own = sum(one.point == winner and one.held[winner] == standing.held[winner] for one in standing.exchanges)
+        if ahead and own < ahead:
+            won_with = f"{own or 'None'} of {winner}'s points {'was' if own < 2 else 'were'} won with {labels[winner]}"
+            sentences.append(f"{won_with}, the others with what it held before.")
     sentences += [
         f"{_listed(won[seat])} came out as {seat} predicted and not as {other(seat)} did." for seat in SEATS if won[seat]
     ]

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from dragoman.evals.gateway.calls import FeatureSpent
@@ -240,19 +241,9 @@ class Debate:
         turns: dict[str, Any] = {seat: {"move": turn.move, "reason": turn.reason} for seat, turn in answers.items()}
         held = {seat: places[seat].mine.id for seat in SEATS}
         conceded = tuple(seat for seat in SEATS if seat in answers and answers[seat].move == "concede")
-        offers = [] if conceded else [seat for seat in SEATS if seat in answers and answers[seat].move == "merge"]
-        for seat in offers:
-            offer = answers[seat].claim
-            assert offer is not None
-            made = self._made(case, board, number, offer, [places[s].mine for s in SEATS], seat)
-            accepted, why = await self._accepted(case, places[other(seat)], offer, unable)
-            turns[seat] |= {"accepted": accepted, "answer": why}
-            if accepted:
-                one = claims.twin(board, made) or made
-                new = [made] if one is made else []
-                turns[seat]["hypothesis"] = one.id
-                return After({"A": one.id, "B": one.id}, new, await self._gauge(new, number), (), True, turns)
-        new = []
+        offers: list[Seat] = [] if conceded else [seat for seat in SEATS if seat in answers and answers[seat].move == "merge"]
+        new: list[Hypothesis] = []
+        now = dict(places)
         for seat, turn in answers.items():
             if turn.move != "amend" or turn.claim is None:
                 continue
@@ -265,7 +256,28 @@ class Debate:
                 continue
             new.append(made)
             held[seat] = made.id
-        return After(held, new, await self._gauge(new, number), conceded, False, turns)
+            now[seat] = _holding(places[seat], made)
+        figures = await self._gauge(new, number)
+        merged = False
+        for seat in offers:
+            offer = answers[seat].claim
+            assert offer is not None
+            turns[seat]["offer"] = offer.description
+            if merged:
+                turns[seat]["answer"] = "nobody was asked: the other side's offer was accepted"
+                continue
+            accepted, why = await self._accepted(case, now[other(seat)], offer, unable)
+            turns[seat] |= {"accepted": accepted, "answer": why}
+            if accepted:
+                seen = Board(alive=board.alive, dropped=(*board.dropped, *new))
+                made = self._made(case, seen, number, offer, [places[s].mine for s in SEATS], seat)
+                one = claims.twin(seen, made) or made
+                if one is made:
+                    new.append(made)
+                    figures |= await self._gauge([made], number)
+                turns[seat]["hypothesis"] = one.id
+                held, merged = {"A": one.id, "B": one.id}, True
+        return After(held, new, figures, conceded, merged, turns)
 
     async def _accepted(self, case: Case, place: Place, offer: Claim, unable: dict[str, str]) -> tuple[bool, str]:
         try:
@@ -298,6 +310,12 @@ class Debate:
 
     def _names(self) -> dict[str, str]:
         return {seat: self.seated[seat].model or self.seated[seat].name for seat in SEATS}
+
+
+def _holding(place: Place, label: Hypothesis) -> Place:
+    """The same seat with the label that its holder has just amended to: an offer is weighed against that one."""
+    alive = (*(one for one in place.board.alive if one.id != place.mine.id), label)
+    return replace(place, mine=label, board=replace(place.board, alive=alive, dropped=(*place.board.dropped, place.mine)))
 
 
 async def hold(debate: Debate, state: LabelState) -> LabelState:

@@ -22,11 +22,13 @@ from dragoman.tools.toolbox import LEGEND
 from .answers import Claim, Test
 from .board import Board, Case
 from .researcher import Place
-from .standing import other
+from .standing import SEATS, other
 from .verdicts import status
 
 FIRED = 4
 """Tokens shown on which a feature fired."""
+BEFORE = 4
+"""Tokens shown before a span of an example that is edited."""
 
 Chat = tuple[Message, ...]
 
@@ -39,29 +41,29 @@ def propose(case: Case, most: int, facets: bool, output: bool) -> Chat:
 def design(case: Case, board: Board, most: int, output: bool) -> Chat:
     """Tests with predictions."""
     tools = "; ".join(f"{spec.name}({', '.join(spec.schema.get('properties', {}))})" for spec in case.toolbox.specs)
-    return _chat("design", **_evidence(case), **_board(board), most=most, output=output, tools=tools)
+    return _chat("design", **_evidence(case), **_board(case, board), most=most, output=output, tools=tools)
 
 
 def foretell(case: Case, hypothesis: Hypothesis, experiments: Sequence[Experiment]) -> Chat:
     """Predictions of inputs that others made."""
     said = _fenced(hypothesis)
-    return _chat("foretell", **_evidence(case), hypothesis=said, inputs=[described(one) for one in experiments])
+    return _chat("foretell", **_evidence(case), hypothesis=said, inputs=[described(one, case) for one in experiments])
 
 
 def revise(case: Case, board: Board, chance: float) -> Chat:
     """What follows from results."""
-    return _chat("revise", **_evidence(case), **_board(board), chance=f"{chance:g}")
+    return _chat("revise", **_evidence(case), **_board(case, board), chance=f"{chance:g}")
 
 
 def contest(case: Case, place: Place, most: int) -> Chat:
     """Inputs on which rival labels differ."""
     taken = [_proposed(test) for test in place.taken]
-    return _chat("contest", **_evidence(case), **_seat(place), most=most, taken=taken)
+    return _chat("contest", **_evidence(case), **_seat(case, place), most=most, taken=taken)
 
 
 def turn(case: Case, place: Place) -> Chat:
     """What becomes of a label after a round of a debate."""
-    return _chat("turn", **_evidence(case), **_seat(place))
+    return _chat("turn", **_evidence(case), **_seat(case, place))
 
 
 def merger(case: Case, place: Place, offer: Claim) -> Chat:
@@ -69,15 +71,21 @@ def merger(case: Case, place: Place, offer: Claim) -> Chat:
     pattern = None if offer.pattern is None else fenced(offer.pattern)
     facets = [part.model_copy(update={"description": fenced(part.description)}) for part in offer.facets]
     said = {"description": fenced(offer.description), "pattern": pattern, "facets": facets}
-    return _chat("merger", **_evidence(case), **_seat(place), offer=said)
+    return _chat("merger", **_evidence(case), **_seat(case, place), offer=said)
 
 
 def arbitrate(case: Case, place: Place, so_far: str) -> Chat:
     """The verdict of a debate."""
     called = {one.id: one.called for one in place.board.experiments}
     known = ", ".join(called[one.experiment] for one in place.standing.exchanges)
-    labels = {"a": place.mine.called, "b": place.theirs.called}
-    return _chat("arbiter", **_evidence(case), **_board(place.board), **labels, so_far=fenced(so_far), known=known)
+    return _chat("arbiter", **_evidence(case), **_board(case, place.board), held=_held(place), so_far=fenced(so_far), known=known)
+
+
+def _held(place: Place) -> dict[str, list[str]]:
+    """The labels that each side held, one after the other."""
+    names = {one.id: one.called for one in (*place.board.alive, *place.board.dropped)}
+    held = {seat: [names[one.held[seat]] for one in place.standing.exchanges] for seat in SEATS}
+    return {seat: list(dict.fromkeys([*held[seat], names[place.standing.held[seat]]])) for seat in SEATS}
 
 
 def mend(wrong: Sequence[str]) -> str:
@@ -85,15 +93,16 @@ def mend(wrong: Sequence[str]) -> str:
     return rendered("mend", wrong=[fenced(one) for one in wrong])
 
 
-def described(experiment: Experiment) -> str:
-    """An experiment as one line: what is run, and where one looks."""
+def described(experiment: Experiment, case: Case) -> str:
+    """An experiment as one line: what is run, and where one looks. case: where an example that is changed was shown."""
     arguments, texts = experiment.arguments, experiment.texts
     if experiment.kind == "edit" and texts:
         what = f"edit: {_quoted(texts[0])} becomes {_quoted(texts[1])}"
     elif experiment.kind == "edit":
         edit = arguments["edits"][0]
-        tokens = f"tokens {edit['start']} to {edit['stop'] - 1}"
-        what = f"edit: in example {arguments['context']}, {tokens} become {_quoted(edit.get('text', ''))}"
+        before, replaced = _cut(case, int(arguments["context"]), int(edit["start"]), int(edit["stop"]))
+        where = f"in example {arguments['context']}, behind {_quoted(before)}" if before else f"in example {arguments['context']}"
+        what = f"edit: {where}, {_quoted(replaced)} becomes {_quoted(edit.get('text', ''))}"
     else:
         what = f"{experiment.kind}: {_quoted(texts[0])}"
     looked = f", looking at {_quoted(experiment.focus)}" if experiment.focus else ""
@@ -125,14 +134,14 @@ def _evidence(case: Case) -> dict[str, object]:
     return {"key": case.key, "shown": case.shown}
 
 
-def _board(board: Board) -> dict[str, object]:
+def _board(case: Case, board: Board) -> dict[str, object]:
     results = []
     for one in board.experiments:
         verdicts = "; ".join(
             f"{hypothesis.called} said {said.outcome}: {said.verdict}" for hypothesis, said in board.said_of(one) if said.verdict
         )
         came = next((said.because for _, said in board.said_of(one) if said.because), None) or one.reason or "nothing decided"
-        said = f"{one.called} {described(one)}. Result: {fenced(came)}.{fired_on(one)}"
+        said = f"{one.called} {described(one, case)}. Result: {fenced(came)}.{fired_on(one)}"
         results.append(said + (f" {verdicts}." if verdicts else ""))
     plain = Board(
         alive=tuple(map(_fenced, board.alive)),
@@ -145,10 +154,10 @@ def _board(board: Board) -> dict[str, object]:
     return {"board": plain, "statuses": statuses, "results": results}
 
 
-def _seat(place: Place) -> dict[str, object]:
+def _seat(case: Case, place: Place) -> dict[str, object]:
     points = place.standing.points
     return {
-        **_board(place.board),
+        **_board(case, place.board),
         "mine": _fenced(place.mine),
         "theirs": _fenced(place.theirs),
         "mine_points": points[place.seat],
@@ -160,10 +169,18 @@ def _seat(place: Place) -> dict[str, object]:
 
 def _proposed(test: Test) -> str:
     """A test that is not an experiment yet."""
+    what = f"{test.kind}: {_quoted(test.text)}"
     if test.kind == "edit":
         where = f"in {_quoted(test.text)}" if test.example is None else f"in example {test.example}"
-        return f"edit: {where}, {_quoted(test.find)} becomes {_quoted(test.put)}"
-    return f"{test.kind}: {_quoted(test.text)}" + (f", looking at {_quoted(test.focus)}" if test.focus else "")
+        what = f"edit: {where}, {_quoted(test.find)} becomes {_quoted(test.put)}"
+    return what + (f", looking at {_quoted(test.focus)}" if test.focus else "")
+
+
+def _cut(case: Case, context: int, start: int, stop: int) -> tuple[str, str]:
+    """What stands before a span of an example that was shown, a few tokens of it, and the span itself."""
+    shown = (example for piece in case.shown for example in piece.data.get("examples", ()))
+    tokens: list[str] = next((list(one["tokens"]) for one in shown if one["context"] == context), [])
+    return "".join(tokens[max(0, start - BEFORE) : start]), "".join(tokens[start:stop])
 
 
 def _fenced(one: Hypothesis) -> Hypothesis:

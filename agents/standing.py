@@ -64,6 +64,10 @@ class Standing(BaseModel):
             return None
         return "A" if self.points["A"] > self.points["B"] else "B"
 
+    def untested(self, seat: Seat) -> bool:
+        """Whether the label that a side holds predicted no experiment."""
+        return all(self.held[seat] not in one.held.values() for one in self.exchanges)
+
     @property
     def favoured(self) -> str:
         """Id of the label that won; empty for a draw."""

@@ -78,6 +78,8 @@ class Answered(_Record):
     """Why."""
     label: str | None = None
     """The label it made, or would have."""
+    offer: str = ""
+    """merge: the label for both in words, where it was not taken."""
     note: str = ""
     """What became of it, where that is not plain."""
 
@@ -220,7 +222,10 @@ def _answered(turn: Mapping[str, Any], hypotheses: Mapping[str, Hypothesis]) -> 
         note = f"{turn['said before']} says the same already"
     elif "accepted" in turn:
         note = f"{'accepted' if turn['accepted'] else 'refused'}: {turn['answer']}"
-    return Answered(move=turn["move"], reason=turn["reason"], label=label.called if label else None, note=note)
+    elif "answer" in turn:
+        note = turn["answer"]
+    offer = "" if label else turn.get("offer", "")
+    return Answered(move=turn["move"], reason=turn["reason"], label=label.called if label else None, offer=offer, note=note)
 
 
 def _labelled(

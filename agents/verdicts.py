@@ -73,12 +73,13 @@ def _mildest(seen: Seen | Moved) -> Outcome:
 
 
 def _fired(outcome: Outcome, seen: Seen) -> Judged:
+    was = "" if seen.before is None else f"; {level(seen.before, seen.threshold)} before the edit"
     if seen.value > seen.threshold:
-        return Judged("held" if outcome == "fires" else "failed", f"fires: {level(seen.value, seen.threshold)}")
+        return Judged("held" if outcome == "fires" else "failed", f"fires: {level(seen.value, seen.threshold)}{was}")
     if seen.value > 0:
         said = f"weak: {level(seen.value, seen.threshold)} does not reach {FIRING}, from which it fires, and is not silent"
-        return Judged("inconclusive", said)
-    return Judged("held" if outcome == "silent" else "failed", "silent: 0")
+        return Judged("inconclusive", said + was)
+    return Judged("held" if outcome == "silent" else "failed", f"silent: 0{was}")
 
 
 def _compared(outcome: Outcome, seen: Seen) -> Judged:

@@ -8,7 +8,18 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from dragoman.agents import prompting
-from dragoman.agents.answers import Acceptance, Arbitration, Claim, Design, Foretelling, Proposal, Revision, Turn
+from dragoman.agents.answers import (
+    Acceptance,
+    Arbitration,
+    Claim,
+    Contest,
+    Design,
+    Foretelling,
+    Proposal,
+    Revision,
+    Test,
+    Turn,
+)
 from dragoman.agents.board import Board, Case
 from dragoman.agents.models import GatewayChat, Unreadable, structured
 from dragoman.agents.researcher import Place, Unable
@@ -72,7 +83,8 @@ class LanguageResearcher:
 
     async def contest(self, case: Case, place: Place, most: int) -> Design:
         """See `Researcher`."""
-        return await self._ask(case, f"{_round(place)}/contest", prompting.contest(case, place, most), Design)
+        said = await self._ask(case, f"{_round(place)}/contest", prompting.contest(case, place, most), Contest)
+        return Design(tests=[Test(**one.model_dump()) for one in said.tests])
 
     async def answer_debate(self, case: Case, place: Place) -> Turn:
         """See `Researcher`."""

@@ -108,6 +108,8 @@ def _after(one: Round, labels: dict[str, Labelled]) -> Iterator[Text]:
             line += Text(f" {turn.label}: {_plain(made.description)}")
             if made.figure:
                 line += Text(f" ({_plain(made.figure)} on validation)", style="dim")
+        elif turn.offer:
+            line += Text(f" {_plain(turn.offer)}")
         line += Text(f"  {_plain(turn.reason)}", style="dim")
         if turn.note:
             line += Text(f" [{_plain(turn.note)}]", style="yellow")

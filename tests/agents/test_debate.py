@@ -150,7 +150,32 @@ def test_a_merger_needs_the_other_side(organism: Path, accept: bool, ended: str)
     assert found.label == ("H3" if accept else "H1")
     if accept:
         assert next(one for one in found.labels if one.called == "H3").parents == ["H1", "H2"]
-        assert found.verdict.startswith("Both sides hold H3 now; the score was 4 : 0.")
+        assert found.verdict.startswith("Both sides hold H3 now; the score was 4 : 0. No experiment has tested it. E1")
+    else:
+        assert found.rounds[0].turns["B"].offer == BOTH["description"]
+
+
+def test_an_offer_is_weighed_against_what_the_other_side_amends_to(organism: Path) -> None:
+    asked: list[str] = []
+
+    def merger(prompt: str) -> dict[str, Any]:
+        asked.append(prompt)
+        return {"accept": False, "reason": "H3 says it better."}
+
+    amended = claim("Fires on question marks in speech.", 'strongly: "?"')
+    model = debater(turn=lambda p: turn("amend", amended) if held(p) == "H1" else turn("merge", BOTH), merger=merger)
+    found = heard(organism, model, settings=Settings(tests=4, debate_rounds=1)).transcript
+    assert [held(prompt) for prompt in asked] == ["H3"] and "Given up\nH1: Fires on question marks." in asked[0]
+    assert found.rounds[0].turns["A"].label == "H3" and found.label == "H3" and found.rounds[0].turns["B"].label is None
+    assert found.verdict.startswith("H3, which A holds, wins by 4 points to 0. None of A's points was won with H3, the others")
+
+
+def test_of_two_offers_the_second_is_shown_though_nobody_was_asked(organism: Path) -> None:
+    model = debater(turn=lambda p: turn("merge", BOTH), merger=lambda p: {"accept": True, "reason": "It fits E1."})
+    found = heard(organism, model).transcript
+    first, second = (found.rounds[0].turns[seat] for seat in ("A", "B"))
+    assert first.label == "H3" and not first.offer and second.label is None and second.offer == BOTH["description"]
+    assert second.note == "nobody was asked: the other side's offer was accepted" and model.asked["merger"] == 1
 
 
 @pytest.mark.parametrize(

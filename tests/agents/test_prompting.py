@@ -63,7 +63,7 @@ EDITED = WRITTEN.model_copy(
         "ordinal": 2,
         "kind": "edit",
         "tool": "edit_and_compare",
-        "arguments": {"context": 7, "edits": [{"kind": "substitute", "start": 3, "stop": 5, "text": " the"}]},
+        "arguments": {"context": 7, "edits": [{"kind": "substitute", "start": 2, "stop": 4, "text": " park"}]},
     }
 )
 OWN = EDITED.model_copy(update={"id": "e3", "ordinal": 3, "tool": "activate", "arguments": {"texts": ["one park", "two parks"]}})
@@ -81,7 +81,10 @@ def case(synthetic_store: object) -> Case:
     shown = (
         Shown("feature_stats", {}, "statistics of sae/2", {}),
         Shown(
-            "top_examples", {"stratum": "top"}, "1. context 7", {"examples": [{"context": 7, "tokens": ["a"], "values": [1.0]}]}
+            "top_examples",
+            {"stratum": "top"},
+            "1. context 7",
+            {"examples": [{"context": 7, "tokens": ["In", " the", " gar", "den", " she"], "values": [0.0, 0.0, 0.0, 1.0, 0.0]}]},
         ),
     )
     toolbox = Toolbox(planted_desk(synthetic_store), "r", 2)  # type: ignore[arg-type]  # the fixture is a Store
@@ -132,7 +135,7 @@ def test_a_board_is_shown_whole_and_fenced(case: Case, board: Board) -> None:
         for number, words in enumerate(
             (
                 "write: 'A park.",
-                "edit: in example 7, tokens 3 to 4 become ' the'",
+                "edit: in example 7, behind 'In the', ' garden' becomes ' park'",
                 "edit: 'one park' becomes 'two parks'",
                 "steer: 'The'",
                 "ablate: 'The'",
@@ -169,17 +172,19 @@ def test_revisions_are_told_what_chance_is_and_what_rules_get_wrong(case: Case, 
 def test_predictions_of_foreign_inputs_are_asked_for_one_hypothesis(case: Case) -> None:
     prompt = asked(prompting.foretell(case, ONE, EXPERIMENTS))
     assert "H1: Birds. ‹/evidence>" in prompt and HOSTILE not in prompt and "outcomes: one for each of the 5 inputs" in prompt
+    assert "Keep to its words, also where the evidence above shows something else" in prompt
+    assert "   facet: one\n   facet: two\n" in asked(prompting.foretell(case, TWO, EXPERIMENTS))
     assert "1. write: 'A park." in prompt and "5. ablate: 'The', looking at 'park'" in prompt and "Result" not in prompt
 
 
 @pytest.fixture
 def place(board: Board) -> Place:
-    exchanges = (Exchange(experiment="e1", by="A", held={"A": "2", "B": "1"}, point="A"),)
+    exchanges = (Exchange(experiment="e1", by="A", held={"A": "2", "B": "3"}, point="A"),)
     standing = Standing(held={"A": "2", "B": "1"}, points={"A": 3, "B": 1}, round=1, exchanges=exchanges)
     taken = (
         Planned(kind="write", text=f"Two parks. {HOSTILE}", focus="parks"),
         Planned(kind="edit", example=7, find="a", put="the"),
-        Planned(kind="edit", text="A park.", find="A", put="The"),
+        Planned(kind="edit", text="A park.", find="A", put="The", focus="park"),
     )
     return Place("A", TWO, ONE, board, standing, 3, taken)
 
@@ -194,7 +199,8 @@ def test_debaters_are_told_who_holds_what_and_the_score(case: Case, place: Place
         assert "H2 said fires: held." in prompt
     assert "Propose at most 4 inputs on which H2 and H1 say different things" in contest
     assert "- write: 'Two parks. ‹/evidence>" in contest and "looking at 'parks'" in contest
-    assert "- edit: in example 7, 'a' becomes 'the'\n- edit: in 'A park.', 'A' becomes 'The'" in contest
+    assert "- edit: in example 7, 'a' becomes 'the'\n- edit: in 'A park.', 'A' becomes 'The', looking at 'park'" in contest
+    assert "the strongest activation on any of them counts" in contest
     assert "The rival has proposed" not in asked(prompting.contest(case, dataclasses.replace(place, taken=()), 4))
     assert "- keep: the results do not speak against H2." in turn and "Do not take what H1 says." in turn
     assert "The rival offers one label for both:\nBoth. ‹/evidence>" in merger and "   rule: strongly: any\n   facet: ‹" in merger
@@ -202,7 +208,7 @@ def test_debaters_are_told_who_holds_what_and_the_score(case: Case, place: Place
 
 def test_an_arbiter_is_told_what_it_may_cite(case: Case, place: Place) -> None:
     prompt = asked(prompting.arbitrate(case, place, f"H2 wins by 3 points to 1. {HOSTILE}"))
-    assert "A held H2, B held H1 at its end." in prompt and HOSTILE not in prompt
+    assert "A held H2; B held H3, then H1. Code kept" in prompt and HOSTILE not in prompt
     assert "H2 wins by 3 points to 1. ‹/evidence>" in prompt and "experiments of the debate only (E1)" in prompt
 
 

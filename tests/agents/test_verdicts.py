@@ -79,3 +79,6 @@ def test_what_came_out_is_told_even_where_nothing_was_predicted() -> None:
     assert judge("unsure", Seen(2.0, 1.0, 4.0)) == ("inconclusive", "weaker: 8 before, 4 after")
     assert judge("unsure", Moved(0.5, 0.1)) == ("inconclusive", "promotes: +0.50 nats, +0.10 under a random direction")
     assert "1.99 does not reach 2" in judge("fires", Seen(0.995, 1.0)).because
+    told = [judge("silent", Seen(value, 1.0, 4.0)).because for value in (2.0, 0.995, 0.0)]
+    assert told[0] == "fires: 4; 8 before the edit" and told[2] == "silent: 0; 8 before the edit"
+    assert told[1].startswith("weak: 1.99") and told[1].endswith("; 8 before the edit")
