@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from dragoman.tools.induction import Fit, Inducer
 from dragoman.tools.induction.contexts import Contexts
 from dragoman.tools.induction.fit import Board
-from dragoman.tools.induction.grow import Evidence
+from dragoman.tools.induction.grow import Evidence, Node, narrowings, squares
 from dragoman.tools.induction.simplify import forms_of, tidied
 from dragoman.tools.induction.thin import Thinned
 from dragoman.tools.induction.tree import grow_tree
 from dragoman.tools.patterns import Pattern, PatternText, parse
-from dragoman.tools.patterns.language import OneOf, Tokens
+from dragoman.tools.patterns.language import Form, OneOf, Tokens
 from dragoman.tools.patterns.naming import MAX_WORDS
 from tests.support.patterns import Table, table_of
 
@@ -189,6 +189,21 @@ def test_a_large_corpus_is_thinned_by_whole_contexts(splits: dict[str, Table]) -
     again = parse('strongly: digit where prev "=", earlier "saw"; weakly: "park" where inside quotes').predict(part)
     assert np.array_equal(np.flatnonzero(again), at) and np.array_equal(again[again > 0], kept)
     assert [thinned.text(row) for row in range(3)] == [table.text(int(row)) for row in thinned.kept[:3]]
+
+
+@pytest.mark.parametrize("rule", ['strongly: digit where prev "="', 'strongly: like "robin" "finch" where prev "the"'])
+def test_passing_over_places_loses_none_of_the_best_narrowings(rule: str, splits: dict[str, Table]) -> None:
+    inducer = Inducer(Planted(splits["train"], np.zeros(0, np.float32)))
+    value = parse(rule).predict(inducer.text)
+    at = np.flatnonzero(value)
+    for tokens in (Tokens(((Form("any"),),)), parse(rule).clauses[0].tokens):
+        found = {}
+        for most in (2, 1000):
+            evidence = Evidence(inducer.bank, at, value[at], 0)
+            node = Node(tokens, (), evidence.places(tokens, ()), 0.0, 1.0)
+            found[most] = narrowings(evidence, node, squares, True, most)
+        assert len(found[1000]) > 2
+        assert found[2] == found[1000][:2]
 
 
 def test_contexts_weigh_near_misses_as_much_as_all_silent_ones() -> None:

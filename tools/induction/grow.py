@@ -13,7 +13,8 @@ split where a part of it fires
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from dragoman.tools.patterns.usage import Usage
 from .bank import Bank
 from .contexts import FIRES, Contexts
 from .cues import cue_conditions
-from .sets import PENALTY, Doubles, Gain, tallies, tally, token_sets
+from .sets import PENALTY, Ask, Doubles, Gain, Option, set_options, tallies, tally
 
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -62,14 +63,6 @@ class Node:
     def clause(self, level: str = "strongly") -> Clause:
         """The clause, its level still to be fitted."""
         return Clause(level, self.tokens, self.conditions)
-
-
-class Option(NamedTuple):
-    """A way to narrow a clause: a condition, or a set that its tokens must also be in."""
-
-    score: float
-    what: Condition | Tokens
-    words: float
 
 
 class Evidence:
@@ -197,26 +190,19 @@ def _roots(evidence: Evidence) -> list[Node]:
     active = evidence.at[evidence.free[evidence.at]]
     value = evidence.y[active].astype(np.float64)
     size = bank.tokens.size + 1
-    options: list[Option] = []
-    sums = []
-    for offset in (0, *OFFSETS):
-        ids = text.shifted(offset)
-        sums.append((evidence.left[offset], tally(ids[active], value, size)))
+    asks: list[Ask] = []
+    sums = [(evidence.left[offset], tally(text.shifted(offset)[active], value, size)) for offset in (0, *OFFSETS)]
     for offset, one in zip((0, *OFFSETS), tallies(bank.tokens, sums), strict=True):
-        for found in token_sets(bank.tokens, one, squares, evidence.total):
-            what = found.tokens if offset == 0 else Near(offset, found.tokens)
-            options.append(
-                Option(found.score - (0 if offset == 0 else 2 * PENALTY), what, found.words + (0 if offset == 0 else 2))
-            )
+        asks.append(Ask(one, squares, partial(_at, offset), 2.0 if offset else 0.0, most=3))
     many = bank.words.size + 1
     sums = [(evidence.left_words[place], tally(text.words_at(place)[active], value, many)) for place in WORD_PLACES]
     for place, one in zip(WORD_PLACES, tallies(bank.words, sums), strict=True):
-        words = 2 + (place != 0)
-        for found in token_sets(bank.words, one, squares, evidence.total, most=2):
-            options.append(Option(found.score - words * PENALTY, Word(place, found.tokens), found.words + words))
+        asks.append(Ask(one, squares, partial(Word, place), 3.0 if place else 2.0))
     flags, table = bank.flags
     gains = squares(evidence.left_flags, value @ table[active])
-    options += [Option(float(g) / evidence.total - 3 * PENALTY, flag, 3.0) for flag, g in zip(flags, gains, strict=True)]
+    others = [Option(float(g) / evidence.total - 3 * PENALTY, flag, 3.0) for flag, g in zip(flags, gains, strict=True)]
+    scores = [option.score for option in others]
+    options = [*set_options(asks, evidence.total, 0.0, scores, 2 * BEAM), *others]
     options.sort(key=lambda option: -option.score)
     nodes = []
     for option in options[: 2 * BEAM]:
@@ -224,6 +210,11 @@ def _roots(evidence: Evidence) -> list[Node]:
         at = evidence.places(tokens, conditions)
         nodes.append(_node(evidence, tokens, conditions, at[evidence.free[at]], option.words))
     return _distinct(sorted(nodes, key=lambda node: -_score(evidence, node)))
+
+
+def _at(offset: int, tokens: Tokens) -> Condition | Tokens:
+    """The token itself, or its neighbour, is in the set."""
+    return Near(offset, tokens) if offset else tokens
 
 
 def _node(evidence: Evidence, tokens: Tokens, conditions: tuple[Condition, ...], at: Longs, words: float) -> Node:
@@ -235,8 +226,7 @@ def _children(evidence: Evidence, node: Node) -> list[Node]:
     """The node narrowed in each of the most promising ways."""
     if len(node.at) < 8:
         return []
-    options = narrowings(evidence, node, squares, True)
-    return [_narrow(evidence, node, option) for option in options[:BEAM]]
+    return [_narrow(evidence, node, option) for option in narrowings(evidence, node, squares, True, BEAM)]
 
 
 def _best_split(evidence: Evidence, node: Node) -> Node | None:
@@ -251,7 +241,7 @@ def _best_split(evidence: Evidence, node: Node) -> Node | None:
         return np.where((s / np.maximum(n, 1e-9) > mass / size) & (n < size), split, 0.0)
 
     best: Node | None = None
-    for option in narrowings(evidence, node, gain, False)[:2]:
+    for option in narrowings(evidence, node, gain, False, 2):
         child = _narrow(evidence, node, option)
         if 4 <= len(child.at) < len(node.at):
             brings = float(gain(np.array(float(len(child.at))), evidence.y[child.at].sum(dtype=np.float64)))
@@ -289,13 +279,17 @@ def intersect(tokens: Tokens, other: Tokens, usage: Usage) -> Tokens:
     return Tokens(((OneOf(tuple(kept) or listed.texts),),))
 
 
+def _not_beside(offset: int, tokens: Tokens) -> Condition:
+    return Unless(Near(offset, tokens))
+
+
 def _both_like(tokens: Tokens, other: Tokens) -> bool:
     """Whether both sets say "used like": the two together would read badly."""
     return all(any(isinstance(factor, Like) for factor in one.terms[0]) for one in (tokens, other))
 
 
-def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list[Option]:
-    """Ways to narrow a clause, the most promising first. `gain` judges what is left; `negate` also tries what to leave out."""
+def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool, most: int) -> list[Option]:
+    """The best ways to narrow a clause, the best first. `gain` judges what is left; `negate` also tries what to leave out."""
     bank, text = evidence.bank, evidence.bank.text
     at, weight = _sample(evidence, node.at)
     value = evidence.y[at].astype(np.float64)
@@ -306,7 +300,7 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list
     def rest(n: Doubles, s: Doubles) -> Doubles:
         return gain(size - n, sum_ - s)
 
-    options: list[Option] = []
+    asks: list[Ask] = []
     used: set[Condition] = {condition.inner if isinstance(condition, Unless) else condition for condition in node.conditions}
     taken = {condition.offset for condition in used if isinstance(condition, Near)}
     sums = []
@@ -314,16 +308,12 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list
         ids = text.shifted(offset)[at]
         sums.append((tally(ids, weight, bank.tokens.size + 1), tally(ids, mass, bank.tokens.size + 1)))
     for offset, one in zip((0, *OFFSETS), tallies(bank.tokens, sums), strict=True):
-        words = 1.0 + abs(offset)
-        for found in token_sets(bank.tokens, one, gain, evidence.total, parent, 2):
-            if offset == 0:
-                if not _both_like(node.tokens, found.tokens):
-                    options.append(Option(found.score, found.tokens, found.words))
-            elif offset not in taken:
-                options.append(Option(found.score - words * PENALTY, Near(offset, found.tokens), found.words + words))
+        if offset == 0:
+            asks.append(Ask(one, gain, lambda tokens: None if _both_like(node.tokens, tokens) else tokens))
+        elif offset not in taken:
+            asks.append(Ask(one, gain, partial(Near, offset), 1.0 + abs(offset)))
         if negate and offset in (-1, 1):
-            for found in token_sets(bank.tokens, one, rest, evidence.total, parent + 3 * PENALTY, 1, MAX_DENIED):
-                options.append(Option(found.score - 4 * PENALTY, Unless(Near(offset, found.tokens)), found.words + 4))
+            asks.append(Ask(one, rest, partial(_not_beside, offset), 4.0, 1, MAX_DENIED))
     taken_words = {condition.place for condition in used if isinstance(condition, Word)}
     open_ = [place for place in WORD_PLACES if place not in taken_words]
     sums = []
@@ -331,15 +321,16 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool) -> list
         word, many = text.words_at(place)[at], bank.words.size + 1
         sums.append((tally(word, weight, many), tally(word, mass, many)))
     for place, one in zip(open_, tallies(bank.words, sums) if open_ else [], strict=True):
-        for found in token_sets(bank.words, one, gain, evidence.total, parent, 2):
-            options.append(Option(found.score - 3 * PENALTY, Word(place, found.tokens), found.words + 3))
-    options += _flag_options(evidence, used, at, weight, mass, gain, rest if negate else None)
-    options += [
+        asks.append(Ask(one, gain, partial(Word, place), 3.0))
+    others = _flag_options(evidence, used, at, weight, mass, gain, rest if negate else None)
+    others += [
         Option(score, what, words)
         for score, what, words in cue_conditions(evidence.bank, at, weight, value, gain, evidence.total)
     ]
+    scores = [*(option.score for option in others), *[parent] * most]
+    options = [*set_options(asks, evidence.total, parent, scores, most), *others]
     better = [option for option in options if option.score > parent]
-    return sorted(better, key=lambda option: -option.score)
+    return sorted(better, key=lambda option: -option.score)[:most]
 
 
 def _flag_options(

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.tools.patterns.language import MAX_LITERALS, Form, Like, OneOf, Tokens
+from dragoman.tools.patterns.language import MAX_LITERALS, Condition, Form, Like, OneOf, Tokens
 from dragoman.tools.patterns.usage import COSINE
 
 from .bank import Lexicon
@@ -32,6 +32,8 @@ PENALTY = 0.0025
 """Share of the total squares that every further word of a label must bring."""
 LIKE_WORDS = 3.0
 """Words of the shortest "used like"."""
+ROUNDING = 1e-6
+"""By how much less a score may be than the one it must reach before it is passed over: sums are rounded."""
 
 
 class Candidate(NamedTuple):
@@ -93,20 +95,64 @@ def tallies(lexicon: Lexicon, sums: Sequence[tuple[Doubles, Doubles]]) -> list[T
     return [Tally(n, s, places, number) for number, (n, s) in enumerate(sums)]
 
 
-def token_sets(
-    lexicon: Lexicon, tally: Tally, gain: Gain, total: float, floor: float = 0.0, most: int = 3, limit: int = MAX_LITERALS
-) -> list[Candidate]:
-    """The best sets of each kind, best first; none where not even a set of any size would score above `floor`.
+class Ask(NamedTuple):
+    """Which sets are wanted: at what place, judged how, to say what."""
 
-    `total`: sum of squares, of which scores are shares.
+    tally: Tally
+    gain: Gain
+    say: Callable[[Tokens], Condition | Tokens | None]
+    """What is said with a set; None where it cannot be said."""
+    extra: float = 0.0
+    """Words that this takes besides the set."""
+    most: int = 2
+    """How many sets are wanted at most."""
+    limit: int = MAX_LITERALS
+    """Longest list."""
+
+
+class Option(NamedTuple):
+    """A way to narrow a clause: a condition, or a set that its tokens must also be in."""
+
+    score: float
+    what: Condition | Tokens
+    words: float
+
+
+def set_options(asks: Sequence[Ask], total: float, floor: float, scores: Sequence[float], most: int) -> list[Option]:
+    """The best sets of all places, in the order of the places, as far as they are among the best `most` of these and of other
+    options with the given scores.
+
+    The most promising place is looked at first; a place goes unseen whose best set of any size would come too late. `total`:
+    sum of squares, of which scores are shares; `floor`: what a set must score before the words around it are paid.
     """
-    bound = _unlimited(tally, gain) / total
-    if bound - PENALTY <= floor:
-        return []
-    found = [*_lists(lexicon, tally.n, tally.s, gain, total, limit), *_forms(lexicon, tally.forms, gain, total)]
-    if sum(candidate.score > bound - PENALTY * LIKE_WORDS for candidate in found) < most:
+    bounds = [_unlimited(ask.tally, ask.gain) / total for ask in asks]
+    ahead = sorted(scores, reverse=True)[:most]
+    found: dict[int, list[Option]] = {}
+    for place in sorted(range(len(asks)), key=lambda place: PENALTY * asks[place].extra - bounds[place]):
+        ask, bound = asks[place], bounds[place]
+        least = ahead[-1] + PENALTY * ask.extra - ROUNDING if len(ahead) == most else -np.inf
+        if bound - PENALTY <= max(floor, least):
+            continue
+        sets = [(one, ask.say(one.tokens)) for one in token_sets(ask, total, bound, least)]
+        found[place] = [
+            Option(one.score - PENALTY * ask.extra, what, one.words + ask.extra) for one, what in sets if what is not None
+        ]
+        ahead = sorted((*ahead, *(option.score for option in found[place])), reverse=True)[:most]
+    return [option for place in sorted(found) for option in found[place]]
+
+
+def token_sets(ask: Ask, total: float, bound: float, floor: float = -np.inf) -> list[Candidate]:
+    """The best sets of each kind at one place, best first. Those that score below `floor` need not be among them.
+
+    `bound`: what no set exceeds, as a share of the total.
+    """
+    tally, gain = ask.tally, ask.gain
+    lexicon = tally.places.lexicon
+    found = [*_lists(lexicon, tally.n, tally.s, gain, total, ask.limit), *_forms(lexicon, tally.forms, gain, total)]
+    likes = bound - PENALTY * LIKE_WORDS
+    if likes > floor and sum(candidate.score > likes for candidate in found) < ask.most:
         found += _likes(lexicon, tally.n, tally.s, gain, total, bound)
-    return sorted(found, key=lambda candidate: -candidate.score)[:most]
+    return sorted(found, key=lambda candidate: -candidate.score)[: ask.most]
 
 
 def _unlimited(tally: Tally, gain: Gain) -> float:
