@@ -24,7 +24,8 @@ FEATURES = 30
 SUITES = "Where features come from, with commas: organism, planted, and with --store also store and import."
 CONTESTANTS = (
     "Who labels them, with commas: oracle, induction, lookup, toptoken, shuffled, flatterer, one-shot:MODEL, labeler:MODEL, "
-    "labeler-PART:MODEL (without a part, such as experiments), debate:MODEL; MODEL may be induction."
+    "labeler-PART:MODEL (without a part, such as experiments), debate:MODEL; MODEL may be induction. The suite import "
+    "adds the imported labels: all, unless some are named as the page names them."
 )
 JUDGE = "Also have this model read the words of labels: vllm:URL, openai:MODEL, anthropic:MODEL. [default: patterns are executed]"
 
@@ -95,11 +96,9 @@ def labels(
     chosen = suites(names(suite), store)
     each, budget = Budget(budget_tokens_per_feature, budget_usd_per_feature), Budget(budget_tokens, budget_usd)
     means = Allowed(budget, price=price)
-    entered = entrants(names(contestants), judge or "pattern", each, means)
-    if any(one.name == "import" for one in chosen) and store is not None:
-        from dragoman.evals.benchmark.stores import importers
-
-        entered += importers(store)
+    told = imports(names(contestants), store if any(one.name == "import" for one in chosen) else None)
+    wanted = [name for name in names(contestants) if not name.startswith("import:")]
+    entered = [*entrants(wanted, judge or "pattern", each, means), *told]
     settings: dict[str, Any] = {"flags": _flags(budget_tokens_per_feature, budget_usd_per_feature, store)}
     plan = Plan(
         out,
@@ -181,6 +180,26 @@ def entrants(wanted: list[str], judge: str, each: Budget, means: Means) -> list[
     return [simple[name] if name in simple else contest.entrant(name, judge, each, means) for name in wanted]
 
 
+def imports(wanted: list[str], store: Path | None) -> list[Entrant]:
+    """The imported labels that are named; where none are, all of the store's. Raises UserError for a name that is none.
+
+    store: None without the suite import.
+    """
+    from dragoman.evals.benchmark.stores import PREFIX, importers
+    from dragoman.store.errors import UserError
+
+    asked = [name for name in wanted if name.startswith(PREFIX)]
+    if store is None:
+        if asked:
+            raise UserError(f"{asked[0]} takes part in the suite import alone: say --suite import, and the store with --store.")
+        return []
+    there: dict[str, Entrant] = {one.name: one for one in importers(store)}
+    unknown = next((name for name in asked if name not in there), None)
+    if unknown:
+        raise UserError(f"{store} holds no labels {unknown}: it has {', '.join(there) or 'no imported ones'}.")
+    return [there[name] for name in asked] or list(there.values())
+
+
 def tables(boards: list[Board]) -> Group:
     """The leaderboards for a terminal."""
     from rich.console import Group
@@ -195,7 +214,8 @@ def tables(boards: list[Board]) -> Group:
     for board in boards:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         table.add_column(board.suite, overflow="fold")
-        for name in ("n", NAMED[board.headline], f"minus {board.reference}", "simulation r", "seconds"):
+        beside = [] if board.headline == "simulation.r" else ["simulation r"]
+        for name in ("n", NAMED[board.headline], f"minus {board.reference}", *beside, "seconds"):
             table.add_column(name, justify="right")
         for line in board.lines:
             pairing, simulation = line.against.get(board.headline), line.figures.get("simulation.r")
@@ -205,7 +225,7 @@ def tables(boards: list[Board]) -> Group:
                 str(line.n),
                 figure(quality) if quality else "-",
                 figure(pairing.mean, "+.3f") if pairing else "",
-                figure(simulation) if simulation else "-",
+                *((figure(simulation) if simulation else "-") for _ in beside),
                 f"{line.cost['seconds']:.2f}",
             )
         found.append(table)

@@ -135,6 +135,8 @@ class Oracle:
 
     name: str = "oracle"
     """What it is called."""
+    knows: bool = True
+    """It has nothing to say where nothing is known."""
 
     def enter(self, trial: Trial, seed: int) -> Entry:
         """See `Entrant`."""

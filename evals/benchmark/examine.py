@@ -88,7 +88,7 @@ class Room:
         said = entry.labels.get(feature)
         known = feature in self.trial.truths
         if said is None:
-            names = (*PREDICTIVE, *(NAMES if known else ()))
+            names = (*self._predictive(feature), *(NAMES if known else ()))
             return Examined({name: NOTHING.get(name, 0.5) for name in names}, entry.missing.get(feature, "no label"), False)
         told = {"name": said.name, "description": said.description, "pattern": said.pattern}
         figures = {} if said.confidence is None else {"confidence": said.confidence}
@@ -109,6 +109,11 @@ class Room:
             figures |= recovery(own, strength)
             figures |= self._collision(feature, said, figures, truth)
         return Examined(figures, said=told)
+
+    def _predictive(self, feature: int) -> list[str]:
+        """The predictive scores that a label of this feature could have: not all where it is dense or fires too seldom."""
+        found = evaluate(self.examiner.lookup(feature), self.exam(feature))
+        return [measure.scorer for measure in found if measure.value is not None and measure.scorer in PREDICTIVE]
 
     def _predicts(self, feature: int, said: Said, exam: Exam, truth: bool) -> Contestant:
         if truth and isinstance(self.trial, Knows):

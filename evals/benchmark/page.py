@@ -40,9 +40,13 @@ EXAMPLES = 30
 """Features of a suite whose labels are shown on the page."""
 ABOUT = (
     "Means over features with 95 % bootstrap intervals, which resample features; a feature without a label counts as saying "
-    "nothing, a label that cannot be executed is unscored. Recovery executes the label's rule on fresh texts, on which the "
-    "truth and what is like it differ; among equal tokens no list of tokens exceeds 0.5."
+    "nothing, a label that cannot be executed is unscored."
 )
+RECOVERY = (
+    "Recovery executes the label's rule on fresh texts, on which the truth and what is like it differ; among equal tokens no "
+    "list of tokens exceeds 0.5."
+)
+NO_TRUTH = "Nothing is known of these features: there are predictive scores only, on the store's test texts."
 
 
 def pictures(board: Board) -> Markup:
@@ -72,6 +76,9 @@ def html(boards: Sequence[Board], results: Sequence[Result]) -> str:
     sections = [
         {
             "board": board,
+            "about": RECOVERY if _truth(board) else NO_TRUTH,
+            "truth": _truth(board),
+            "collides": any("collision" in line.figures for line in board.lines),
             "picture": pictures(board),
             "heads": [NAMED[name] for name in _shown(board)],
             "rows": [_cells(board, line) for line in board.lines],
@@ -92,7 +99,8 @@ def markdown(boards: Sequence[Board]) -> str:
         shown = _shown(board)
         heads = ["contestant", "n", "labeled", *(NAMED[name] for name in shown)]
         heads += [f"minus {board.reference}", "seconds", "tools called", "subject tokens", "model tokens", "dollars"]
-        lines += [f"## {board.suite}", "", f"Seeds {', '.join(map(str, board.seeds))}.", "", *_table(heads)]
+        about = RECOVERY if _truth(board) else NO_TRUTH
+        lines += [f"## {board.suite}", "", about, "", f"Seeds {', '.join(map(str, board.seeds))}.", "", *_table(heads)]
         for line in board.lines:
             cost = line.cost
             cells = [line.contestant, str(line.n), f"{line.labeled:.0%}", *(_figure(line.figures.get(name)) for name in shown)]
@@ -106,9 +114,12 @@ def markdown(boards: Sequence[Board]) -> str:
             ]
             lines.append(_markdown_row(cells))
         lines += ["", "Costs are for one feature.", ""]
-        for line in board.lines:
-            for reason, count in line.unscored.items():
-                lines.append(f"{line.contestant}: {count} unscored, {_flat(reason)}.")
+        reasons = [
+            f"- {_flat(line.contestant)}: {count} unscored, {_flat(reason)}."
+            for line in board.lines
+            for reason, count in line.unscored.items()
+        ]
+        lines += [*reasons, ""] if reasons else []
         if board.parts:
             lines += [f"### {NAMED[board.headline]}, in parts", "", *_table(["part", "n", *(x.contestant for x in board.lines)])]
             for part in board.parts:
@@ -136,6 +147,11 @@ def markdown(boards: Sequence[Board]) -> str:
             lines.append("")
         lines += ["### Every line again", "", "```sh", *(line.command for line in board.lines), "```", ""]
     return "\n".join(lines)
+
+
+def _truth(board: Board) -> bool:
+    """Whether the truth of the features is known."""
+    return board.headline.startswith("recovery")
 
 
 def _shown(board: Board) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dragoman.store.disk import disk_errors, write_atomically
+from dragoman.store.errors import UserError
 
 from .entrants import Entrant, Entry, Spent
 from .examine import TEXTS, Examined, Room
@@ -118,8 +119,12 @@ class Plan:
 
 
 def run(plan: Plan, say: Callable[[str], None] = lambda line: None) -> list[Result]:
-    """All entries, those that are there already as they are. Raises what suites and contestants raise."""
+    """All entries, those that are there already as they are. Raises what suites and contestants raise, and UserError where a
+    suite has no contestant."""
     results = []
+    lonely = next((suite.name for suite in plan.suites if not _entering(plan, suite)), None)
+    if lonely:
+        raise UserError(f"The oracle is the truth itself, and nothing is known in the suite {lonely}: name other contestants.")
     with disk_errors("writing the benchmark", plan.out):
         (plan.out / "entries").mkdir(parents=True, exist_ok=True)
         for suite in plan.suites:
@@ -128,12 +133,18 @@ def run(plan: Plan, say: Callable[[str], None] = lambda line: None) -> list[Resu
     return results
 
 
+def _entering(plan: Plan, suite: Suite) -> list[Entrant]:
+    """The contestants of a suite: not those of another one, and where nothing is known, not the truth."""
+    here = [one for one in plan.entrants if getattr(one, "suite", suite.name) == suite.name]
+    return [one for one in here if getattr(suite, "known", True) or not getattr(one, "knows", False)]
+
+
 def _trial(plan: Plan, suite: Suite, seed: int, say: Callable[[str], None]) -> list[Result]:
     found: list[Result] = []
     trial: Trial | None = None
     room: Room | None = None
     try:
-        for entrant in plan.entrants:
+        for entrant in _entering(plan, suite):
             file, config = (
                 plan.out / "entries" / _file(plan, suite, seed, entrant.name),
                 config_of(plan, suite, seed, entrant.name),

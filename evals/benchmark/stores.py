@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,9 @@ from dragoman.store.records import Run
 from .entrants import Entry, Said
 from .records import FreshText, Truth
 from .suite import Trial
+
+PREFIX = "import:"
+"""What names of imported labels begin with, as contestants."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class StoreSuite:
     """The store."""
     name: str = "store"
     """What it is called in `--suite`."""
+    known: bool = False
+    """Nothing is known of the features."""
 
     def prepare(self, folder: Path, seed: int, features: int) -> StoreTrial:
         """See `Suite`."""
@@ -59,6 +66,8 @@ class ImportSuite:
     """The store."""
     name: str = "import"
     """What it is called in `--suite`."""
+    known: bool = False
+    """Nothing is known of the features."""
 
     def prepare(self, folder: Path, seed: int, features: int) -> StoreTrial:
         """See `Suite`. Raises UserError where nothing was imported."""
@@ -66,7 +75,8 @@ class ImportSuite:
             live = set(store.features("live"))
             told = {feature for run in imported(store) for feature in asked_features(run)} & live
         if not told:
-            raise UserError(f"{self.path} holds no imported labels of live features: run `dragoman import {self.path}` first.")
+            first = f"run `dragoman import {self.path} FILE` first"
+            raise UserError(f"{self.path} holds no imported labels of live features: {first}.")
         return StoreTrial(self.path, _drawn(sorted(told), features, seed, self.path))
 
 
@@ -77,7 +87,9 @@ class Imported:
     run: str
     """The run that the import made."""
     name: str
-    """What it is called."""
+    """What it is called: `import:`, who made them, and the first letters of the run."""
+    suite: str = "import"
+    """It takes part in this suite alone."""
 
     def enter(self, trial: Trial, seed: int) -> Entry:
         """See `Entrant`."""
@@ -100,7 +112,14 @@ def imported(store: Store) -> list[Run]:
 def importers(path: Path) -> list[Imported]:
     """A contestant for each import of a store."""
     with Store.open(path) as store:
-        return [Imported(run.id, f"import-{run.id[:8]}") for run in imported(store)]
+        return [Imported(run.id, _called(run)) for run in imported(store)]
+
+
+def _called(run: Run) -> str:
+    """Such as `import:neuronpedia-oai_token-act-pair-3f2a10bc`: nothing of a file that a list with commas could not hold."""
+    config = json.loads(run.config)
+    told = "-".join(str(config[part]) for part in ("imported", "agent", "model") if config.get(part))
+    return f"{PREFIX}{re.sub(r'[^A-Za-z0-9._]+', '-', told).strip('-')[:40]}-{run.id[:8]}"
 
 
 def _drawn(features: Sequence[int], n: int, seed: int, path: Path) -> tuple[int, ...]:

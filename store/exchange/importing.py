@@ -79,6 +79,10 @@ def import_files(
         for label in card.labels:
             _sort(found, said, owners, feature, label)
         scored += [(feature, score) for score in card.scores]
+    if not found.count.features:
+        raise UserError(
+            f"{path} holds no features{f' of {source}' if source else ''}, read as {name}: there is nothing to import."
+        )
     found.sources = sorted(aim.seen)
     _compose(found, said, owners, scored, path)
     if found.labels:

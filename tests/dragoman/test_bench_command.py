@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dragoman.store.features import Store
 from tests.dragoman.command import here
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,7 @@ def test_a_store_of_ones_own_goes_on_and_is_made_again(store: Path, tmp_path: Pa
         (["--suite", "organisms"], "There is no suite 'organisms'"),
         (["--contestants", "best"], "There is no contestant 'best'"),
         (["--contestants", "lookup,lookup"], "each once"),
+        (["--contestants", "import:csv-12345678"], "in the suite import alone"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
@@ -80,3 +82,36 @@ def test_nothing_imported_is_said(store: Path, tmp_path: Path) -> None:
     done = here("bench", "labels", "--suite", "import", "--store", store, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "holds no imported labels" in done.stderr
+    assert f"dragoman import {store} FILE" in done.stderr
+
+
+def test_the_truth_is_no_contestant_where_nothing_is_known(store: Path, tmp_path: Path) -> None:
+    asked = ("--suite", "store", "--store", store, "--features", "3", "--seeds", "1", "--out", tmp_path / "out")
+    assert set(figures(bench(*asked, "--contestants", "oracle,toptoken"))) == {"toptoken"}
+    alone = here("bench", "labels", *asked, "--contestants", "oracle")
+    assert alone.returncode == 2
+    assert "nothing is known in the suite store" in alone.stderr
+
+
+def test_imported_labels_are_contestants_whose_lines_can_be_made_again(
+    store: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    held = tmp_path_factory.mktemp("told") / "store"
+    shutil.copytree(store, held)
+    with Store.open(held) as opened:
+        first, second = opened.features("live")[:2]
+    rows = f'feature,description,pattern,agent\n{first},"any digit","fully: digit","a, b"\n{second},"words only",,"a, b"\n'
+    (tmp_path / "labels.csv").write_text(rows)
+    assert here("import", held, tmp_path / "labels.csv").returncode == 0
+    asked = ("--suite", "import", "--store", held, "--features", "4", "--seeds", "1")
+    made = bench(*asked, "--contestants", "toptoken", "--out", tmp_path / "out")
+    (told,) = figures(made).keys() - {"toptoken"}
+    assert told.startswith("import:csv-a-b-")
+    line = next(line for line in made["boards"][0]["lines"] if line["contestant"] == told)
+    assert line["n"] == 2
+    assert line["unscored"] == {"the label has no pattern to execute": 1}
+    again = bench(*shlex.split(line["command"])[3:-1], tmp_path / "again")
+    assert figures(again) == {told: figures(made)[told]}
+    wrong = here("bench", "labels", *asked, "--contestants", "import:csv-12345678", "--out", tmp_path / "out")
+    assert wrong.returncode == 2
+    assert told in wrong.stderr

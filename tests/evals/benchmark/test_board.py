@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,22 @@ def test_what_others_wrote_is_escaped() -> None:
     assert "http://" not in page
     assert "https://" not in page
     assert "| one-shot:&lt;i> | 1 |" in text
+
+
+def test_without_a_truth_nothing_is_said_of_one() -> None:
+    results = [result("induction", [row(1, truth=None, simulation__r=0.5), row(2, truth=None, simulation__r=0.3)])]
+    page, text = html(board(results), results), markdown(board(results))
+    for told in (page, text):
+        assert "predictive scores only" in told
+        assert "ecovery" not in told
+    assert "beside the truth" not in page
+    assert "fits a sibling" not in page
+
+
+def test_markdown_says_each_reason_on_a_line_of_its_own_before_the_next_heading() -> None:
+    rows = [replace(row(1), unscored="no pattern"), replace(row(2), unscored="its pattern cannot be read: x")]
+    text = markdown(board([result("import:csv", [*rows, row(3, simulation__r=0.2)])]))
+    assert "\n\n- import:csv: 1 unscored, no pattern.\n- import:csv: 1 unscored, its pattern cannot be read.\n\n###" in text
 
 
 def test_a_line_names_the_command_that_makes_it_again() -> None:

@@ -196,6 +196,13 @@ def test_a_file_without_labels_writes_nothing(store: Store, tmp_path: Path) -> N
     assert store.digest_tables() == before
 
 
+@pytest.mark.parametrize("text", ["", "feature,description\n"])
+def test_a_file_of_nothing_is_refused(store: Store, tmp_path: Path, text: str) -> None:
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(UserError, match=r"labels\.csv holds no features, read as csv"):
+        import_files(store, tmp_path / "labels.csv")
+
+
 def test_a_name_of_any_length_is_cut(store: Store, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(f"feature,description,name\n1,{'x' * 500},\n2,birds,{'a ' * 20}\n3,trees,{'y' * 200}\n")
     names = [label.name for label in import_files(store, tmp_path / "t.csv").labels]
