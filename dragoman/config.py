@@ -1,7 +1,7 @@
 """Settings: a flag wins over DRAGOMAN_* in the environment, which wins over ./dragoman.toml, which wins over the default.
 
-DRAGOMAN_WORKERS=4 sets `--workers` of every command that has it. In dragoman.toml a key at the top does the same, and a table
-named after a command sets its flags alone:
+DRAGOMAN_WORKERS=4 sets `--workers` of every command that has it, DRAGOMAN_LABEL_WORKERS=4 that of `label` alone, which wins over
+the former. In dragoman.toml a key at the top does the same, and a table named after a command sets its flags alone:
 
     workers = 4
     [label]
@@ -32,10 +32,8 @@ def defaults(commands: Commands, environment: Mapping[str, str], folder: Path) -
     Raises UserError for a file that is not TOML, and for keys that are neither a command nor a flag.
     """
     shared, tables = _read(folder / FILE, commands)
-    shared |= {
-        name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX) and value != ""
-    }
-    return _fill(commands, shared, tables, {n.removeprefix(PREFIX).lower() for n in environment if n.startswith(PREFIX)})
+    set_here = {name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX)}
+    return _fill(commands, shared, tables, set_here)
 
 
 def _read(path: Path, commands: Commands) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -80,14 +78,18 @@ def _flags(commands: Commands) -> set[str]:
     return found
 
 
-def _fill(commands: Commands, shared: Mapping[str, Any], tables: Mapping[str, Any], above: set[str]) -> dict[str, Any]:
-    """The defaults of every command: its own table over what is shared, except for flags that the environment sets."""
+def _fill(
+    commands: Commands, shared: Mapping[str, Any], tables: Mapping[str, Any], environment: Mapping[str, str], above: str = ""
+) -> dict[str, Any]:
+    """The defaults of every command: the environment over its own table over what is shared."""
     filled: dict[str, Any] = {}
     for name, inner in commands.items():
-        own = tables.get(name, {})
+        own, prefix = tables.get(name, {}), f"{above}{name.replace('-', '_')}_"
         if isinstance(inner, frozenset):
-            values = {key: value for key, value in shared.items() if key in inner}
-            filled[name] = values | {key: value for key, value in own.items() if key not in above}
+            from_file = {key: value for key, value in {**shared, **own}.items() if key in inner}
+            everywhere = {key: environment[key] for key in inner if environment.get(key)}
+            here = {key: environment[prefix + key] for key in inner if environment.get(prefix + key)}
+            filled[name] = from_file | everywhere | here
         else:
-            filled[name] = _fill(inner, shared, own, above)
+            filled[name] = _fill(inner, shared, own, environment, prefix)
     return filled

@@ -58,7 +58,8 @@ app = typer.Typer(
     "Begin with [bold]dragoman demo[/bold]: it does everything once on a small model that comes with the package. On your own "
     "model: [bold]harvest[/bold] makes a store, then [bold]label[/bold], [bold]score[/bold], [bold]report[/bold] and "
     "[bold]show[/bold] take that STORE as their first argument.",
-    epilog="Any flag can be set by the environment (DRAGOMAN_WORKERS=4) or in ./dragoman.toml (workers = 4). "
+    epilog="Any flag can be set by the environment (DRAGOMAN_WORKERS=4, for one command alone DRAGOMAN_LABEL_WORKERS=4) or in "
+    "./dragoman.toml (workers = 4). "
     "Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 2 bad input, 130 stopped with Ctrl-C.",
 )
 

@@ -14,6 +14,7 @@ from dragoman.store.features import Store
 from dragoman.store.records import JudgeAnswer, Label, Run, Score
 from dragoman.store.trail import Cost, costs_of
 from dragoman.store.trails import Trails
+from dragoman.store.verdicts import made_by_people
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,15 @@ def _work(store: Store, source: Run, wanted: Collection[int]) -> dict[str, Any]:
 
 
 def scoring_run(store: Store, run: str | None) -> Run | None:
-    """The scoring run with this id or beginning of an id, or the latest one, if there is any."""
-    runs = [known for known in store.ledger.runs() if known.kind == "score"]
+    """The scoring run with this id or beginning of an id, or the latest one, if there is any; one of labels that a person wrote
+    only where there is no other.
+    """
+    known_runs = store.ledger.runs()
+    runs = [known for known in known_runs if known.kind == "score"]
     if run is None:
-        return runs[-1] if runs else None
+        people = {known.id for known in known_runs if made_by_people(known)}
+        others = [known for known in runs if json.loads(known.config).get("labels") not in people]
+        return next(reversed(others or runs), None)
     fitting = [known for known in runs if known.id.startswith(run)]
     if len(fitting) != 1:
         raise UserError(

@@ -95,6 +95,11 @@ def test_flag_over_environment_over_file_over_default(path: Path, tmp_path: Path
     assert defaults(commands, {}, tmp_path) == {"label": {"workers": 3, "seed": 2}, "organism": {"build": {"seed": 4}}}
     found = defaults(commands, {"DRAGOMAN_SEED": "9", "DRAGOMAN_OTHER": "x"}, tmp_path)
     assert found["label"] == {"workers": 3, "seed": "9"} and found["organism"]["build"]["seed"] == "9"
+    own = {"DRAGOMAN_SEED": "9", "DRAGOMAN_LABEL_SEED": "5", "DRAGOMAN_ORGANISM_BUILD_SEED": "6", "DRAGOMAN_LABEL_WORKERS": ""}
+    found = defaults(commands, own, tmp_path)
+    assert found == {"label": {"workers": 3, "seed": "5"}, "organism": {"build": {"seed": "6"}}}
+    dashed: Commands = {"search-inputs": frozenset({"seed"})}
+    assert defaults(dashed, {"DRAGOMAN_SEARCH_INPUTS_SEED": "1"}, tmp_path / "none") == {"search-inputs": {"seed": "1"}}
     (tmp_path / "dragoman.toml").write_text("[label]\nfeatures = '0:3'\nworkers = 0\nquiet = true\n")
     done = json.loads(dragoman("label", path, "--json", cwd=tmp_path).stdout)
     assert done["labels"] == 3

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import zlib
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from dragoman.evals.statistics import Interval
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.records import Label
+from dragoman.store.verdicts import Correction, Verdicts, run_of
 from tests.support.synthetic import make_store
 
 VOID = {"meta", "input", "br", "link", "circle", "path"}
@@ -131,6 +133,19 @@ def test_a_report_before_labels_and_before_scores(tmp_path: Path) -> None:
             gather(store, "nosuch")
     check(page)
     assert len(material.labels) == 2 and page.count("<article") == 2
+
+
+def test_a_scoring_of_what_a_person_wrote_is_reported_only_when_asked_for(tmp_path: Path) -> None:
+    make_store(tmp_path / "s").close()
+    label(tmp_path / "s", make_induction, "induction", [0, 1], workers=0, progress=False)
+    ours = score(tmp_path / "s", workers=0, progress=False).id
+    with Store.open(tmp_path / "s") as store, closing(Verdicts(store.ledger.path)) as verdicts:
+        words = Correction(description="A person's words", pattern=gather(store).labels[0].pattern)
+        verdicts.give(0, None, None, correction=words, person="ann")
+    theirs = score(tmp_path / "s", labels=run_of("ann"), workers=0, progress=False).id
+    with Store.open(tmp_path / "s") as store:
+        assert gather(store).run == ours != theirs
+        assert [found.name for found in gather(store, theirs).labels.values()] == ["A person's words"]
 
 
 def test_highlighting_keeps_the_text_and_says_the_values() -> None:
