@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from dragoman import config
+from dragoman.arenas import one_arena
 
 from . import (
     ablate,
@@ -99,6 +100,7 @@ def main() -> None:
     """Run the command line. Never shows a traceback; see errors.py for exit codes."""
     from dragoman.store.errors import UserError
 
+    one_arena()
     try:
         settings = config.defaults(_flags(typer.main.get_command(app)), os.environ, Path.cwd())
     except UserError as error:
