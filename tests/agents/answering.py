@@ -1,8 +1,9 @@
-"""A scripted researcher in a process of its own: real HTTP, and answers that are a function of the prompt alone.
+"""A scripted researcher behind real HTTP: answers that are a function of the prompt alone.
 
-    with answering(delay=0.01) as server:
+    with answering() as server:  # in a process of its own
         wish = Wish(f"vllm:{server.url}", …)
-    server.asked      # how often each request was answered, by its hash
+    with Held(5) as server:      # in a thread: five answers, and whoever asks then waits until it is let go
+        server.let_go()
 
 Of every feature it proposes what the evidence says of its tokens beside something wrong, tests both, and makes one change. Some
 features are trouble: it refuses, or it breaks off.
@@ -20,12 +21,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.agents.scripted import Answer, Scripted, claim, feature_of, proposal, revision, written
-from tests.evals.gateway.server import Said, ScriptedServer
+from tests.evals.gateway.server import HANGING, Failure, Said, ScriptedServer
 
 ROOT = Path(__file__).parents[2]
 MODEL = "researcher"
@@ -39,25 +40,65 @@ class Answering:
 
     url: str
     """Its address."""
-    asked: dict[str, int] = field(default_factory=dict)
-    """Once it has ended: how often each request was answered, by the hash of its body."""
 
 
 @contextmanager
-def answering(delay: float = 0.0, trouble: bool = True, api: str = "vllm", tests: int = 2) -> Iterator[Answering]:
+def answering(trouble: bool = True, tests: int = 2) -> Iterator[Answering]:
     """Start one, and end it. tests: in a batch."""
-    command = [sys.executable, "-m", "tests.agents.answering", "--delay", str(delay), "--api", api, "--tests", str(tests)]
+    command = [sys.executable, "-m", "tests.agents.answering", "--tests", str(tests)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command + ["--trouble"] * trouble, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    server = Answering(process.stdout.readline().strip())
     try:
-        yield server
+        yield Answering(process.stdout.readline().strip())
     finally:
-        output, _ = process.communicate(timeout=60)
-        server.asked.update(json.loads(output))
+        process.communicate(timeout=300)
+
+
+class Held(ScriptedServer):
+    """The researcher in a thread of this process; a test says how many answers it gives before everybody has to wait."""
+
+    def __init__(self, answers: int | None = None, delay: float = 0.0) -> None:
+        """answers: None for any number. delay: seconds before each."""
+        self.asked: Counter[str] = Counter()
+        """How often each request came, by the hash of its body."""
+        self.never = ""
+        """The hash of a request that gets no answer."""
+        self._left, model = answers, researcher(trouble=True)
+
+        def answer(body: dict[str, Any]) -> Said | Failure:
+            name = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+            self.asked[name] += 1
+            if name == self.never:
+                return HANGING
+            said = model(body)
+            model.prompts.clear()
+            assert not isinstance(said, Exception)
+            if self._left == 0 and self._held is None:
+                self._held = []
+            elif self._left:
+                self._left -= 1
+            text = said if isinstance(said, Said) else Said(str(said))
+            return Said(text.text, finish=text.finish, delay=delay)
+
+        super().__init__(answer, models=(MODEL,), context=100_000, keep=False, caching=False)
+
+    def hold(self) -> None:
+        """Let everybody wait who asks from now on."""
+        self._wait_after(0)
+
+    def let_go(self) -> None:
+        """Answer those who wait, and from now on everybody."""
+        self._wait_after(None)
+        super().let_go()
+
+    def _wait_after(self, answers: int | None) -> None:
+        def set_left() -> None:
+            self._left = answers
+
+        self._loop.call_soon_threadsafe(set_left)
 
 
 def number_of(prompt: str) -> int:
@@ -105,27 +146,21 @@ def researcher(trouble: bool, tests: int = 2) -> Scripted:
 
 
 def main() -> None:
-    """Serve until stdin closes; the address is the first line, what was answered the last."""
+    """Serve until stdin closes; the address is the only line."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--delay", type=float)
     parser.add_argument("--trouble", action="store_true")
-    parser.add_argument("--api")
     parser.add_argument("--tests", type=int)
     given = parser.parse_args()
-    model, asked = researcher(given.trouble, given.tests), Counter[str]()
+    model = researcher(given.trouble, given.tests)
 
-    def answer(body: dict[str, Any]) -> Said:
-        asked[hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]] += 1
+    def answer(body: dict[str, Any]) -> str | Said | Failure:
         said = model(body)
         model.prompts.clear()
-        assert not isinstance(said, Exception)
-        text = said if isinstance(said, Said) else Said(str(said))
-        return Said(text.text, finish=text.finish, delay=given.delay)
+        return said
 
-    with ScriptedServer(answer, models=(MODEL,), owner=given.api, context=100_000, keep=False, caching=False) as server:
+    with ScriptedServer(answer, models=(MODEL,), context=100_000, keep=False, caching=False) as server:
         print(server.url, flush=True)
         sys.stdin.read()
-        print(json.dumps(asked), flush=True)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.findings import Event
 from dragoman.store.trails import Trails
-from tests.agents.answering import MODEL, ROOT, Answering, answering, researcher
+from tests.agents.answering import MODEL, ROOT, Held, researcher
 from tests.agents.ledgers import left_by, outcomes, rows, spent
 from tests.agents.running import live, run, run_of, scripted
 from tests.agents.running import run as run_again
@@ -39,7 +39,7 @@ def events(path: Path, run: str) -> list[Event]:
         trails.close()
 
 
-def until(true: Callable[[], Any], seconds: float = 120.0) -> None:
+def until(true: Callable[[], Any], seconds: float = 300.0) -> None:
     """Wait until something is true."""
     begun = time.monotonic()
     while not true():
@@ -57,7 +57,7 @@ def calm(organism: Path, tmp_path: Path) -> Path:
     return path
 
 
-def start(path: Path, server: Answering, features: tuple[int, ...]) -> subprocess.Popen[str]:
+def start(path: Path, server: Held, features: tuple[int, ...]) -> subprocess.Popen[str]:
     chosen = ",".join(map(str, features))
     flags = ["--rounds", "1", "--tests", "2", "--concurrency", "2", "--quiet", "--features", chosen]
     command = [sys.executable, "-m", "dragoman", "label", str(path), "--explainer", f"vllm:{server.url}", *flags]
@@ -73,30 +73,38 @@ def test_signals_pause_go_on_and_stop_and_the_same_command_goes_on(organism: Pat
         assert found is not None
         return found
 
-    with answering(delay=0.3) as server:
+    with Held(5) as server:  # more than two features can ask without an outcome
         process = start(organism, server, features)
         until(lambda: outcomes(organism, run) >= 1)
         process.send_signal(signal.SIGUSR1)
-        until(lambda: pulse().going == "paused" and pulse().in_flight == 0)
+        until(lambda: pulse().going == "paused")
+        server.let_go()
+        until(lambda: pulse().in_flight == 0)
         paused = outcomes(organism, run)
         other = start(organism, server, features)
-        _, said = other.communicate(timeout=120)
+        _, said = other.communicate(timeout=300)
         assert other.returncode == 2 and said.count("\n") == 1
         assert said.startswith(f"Another process (process {process.pid}) works on run {run} of ")
         assert outcomes(organism, run) == paused < len(features), "nothing was begun while it was paused"
         assert pulse().pid == process.pid and pulse().features == 6 and pulse().done == paused
+        server.hold()
         process.send_signal(signal.SIGUSR2)
-        until(lambda: pulse().going == "running")
+        until(lambda: pulse().going == "running" and server.open)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=120)
+        until(lambda: pulse().going == "stopping")
+        server.let_go()
+        _, said = process.communicate(timeout=300)
         assert process.returncode == 143 and said == "Stopped. What is done is kept: run the same command to go on.\n"
         assert (pulse().going, pulse().reason) == ("stopped", "by SIGTERM")
         assert not rows(organism, "SELECT * FROM model_call WHERE status = 'reserved'"), "steps under way were finished"
+        server.hold()
         process = start(organism, server, features)
-        until(lambda: rows(organism, "SELECT * FROM model_call WHERE status = 'reserved'"))
+        until(lambda: server.open)
         process.send_signal(signal.SIGINT)
+        until(lambda: pulse().going == "stopping")
         process.send_signal(signal.SIGINT)
-        assert process.wait(120) == 130
+        assert process.wait(300) == 130 and rows(organism, "SELECT * FROM model_call WHERE status = 'reserved'")
+        server.let_go()
         run_again(organism, server.url, features)
     assert pulse().going == "done" and pulse().done == 6 and pulse().labeled == len(rows(organism, "SELECT * FROM label"))
     assert left_by(organism, run) == left_by(calm, run)

@@ -15,7 +15,7 @@ import pytest
 from dragoman.agents.replay import replay
 from dragoman.evals.scoring import score
 from dragoman.store.features import Store
-from tests.agents.answering import ROOT, answering
+from tests.agents.answering import ROOT, Held
 from tests.agents.ledgers import left_by, outcomes, rows, spent
 from tests.support.soak import FULL, record, table
 
@@ -49,7 +49,7 @@ def test_killed_again_and_again_it_ends_as_an_undisturbed_one(organism: Path, tm
         features = store.features("live")[:FEATURES]
     calm = tmp_path / "calm"
     shutil.copytree(organism, calm)
-    with answering(delay=0.02) as server:
+    with Held(delay=0.02) as server:
         begun = time.monotonic()
         assert subprocess.run(command(calm, server.url, features), cwd=ROOT).returncode == 0
         undisturbed = time.monotonic() - begun
@@ -61,9 +61,11 @@ def test_killed_again_and_again_it_ends_as_an_undisturbed_one(organism: Path, tm
     seed = random.SystemRandom().randrange(2**32)
     moments = random.Random(seed)
     left: list[tuple[object, ...]] = []
-    with answering(delay=0.02) as server:
+    last = list(server.asked)[-1]
+    with Held(delay=0.02) as server:
+        server.never = last  # so that no process ends before it is killed
         while len(left) < KILLS:
-            low, high = len(left) * whole // KILLS, (len(left) + 1) * whole // KILLS
+            low, high = len(left) * whole // KILLS, min((len(left) + 1) * whole // KILLS, whole - 1)
             process = subprocess.Popen(command(organism, server.url, features), cwd=ROOT)
             target, begun = moments.randrange(low, high), time.monotonic()
             while process.poll() is None and (rows(organism, CALLS) or [(0,)])[0][0] <= target:
@@ -77,6 +79,7 @@ def test_killed_again_and_again_it_ends_as_an_undisturbed_one(organism: Path, tm
             ((reserved,),) = rows(organism, "SELECT count(*) FROM model_call WHERE status = 'reserved'")
             done = outcomes(organism, run)
             left.append((len(left) + 1, f"{after:.2f}", f"{settled} of {whole}", reserved, f"{done} of {len(features)}"))
+        server.never = ""
         begun = time.monotonic()
         assert subprocess.run(command(organism, server.url, features), cwd=ROOT).returncode == 0
         rest = time.monotonic() - begun

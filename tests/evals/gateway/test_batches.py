@@ -220,7 +220,7 @@ def test_calls_in_a_batch_are_not_asked_beside_it(tmp_path: Path) -> None:
             return await gateway.ask(model_named(spec, price=PRICE), question("a"), Place(0, "s", 0))
 
     with ScriptedServer(echo) as server:
-        server.batches.takes = 60
+        server.batches.takes = 3600
         spec = f"anthropic:{server.url}#judge"
         asyncio.run(interrupted(spec))
         with pytest.raises(UserError, match=r"^Run run has calls in a batch at .* run the same command with --batch"):
@@ -260,7 +260,7 @@ def start(path: Path, spec: str, calls: int) -> subprocess.Popen[str]:
 
 def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
     begun = time.monotonic()
-    while not reached() and process.poll() is None and time.monotonic() - begun < 60:
+    while not reached() and process.poll() is None and time.monotonic() - begun < 300:
         time.sleep(0.005)
     assert reached(), "the moment to kill it came"
     os.kill(process.pid, signal.SIGKILL)
@@ -283,8 +283,8 @@ CALLS = 600
 
 MOMENTS: dict[str, tuple[dict[str, Any], Callable[[ScriptedServer, Path], Any]]] = {
     "written, not handed in": ({"deaf": True, "deaf_to_files": True}, lambda server, path: prepared(path) == 1),
-    "taken, but its id not known": ({"delay_taking": 60.0}, lambda server, path: len(server.batches.batches) == 1),
-    "in the works": ({"takes": 60.0}, lambda server, path: server.batches.looks >= 2),
+    "taken, but its id not known": ({"delay_taking": 3600.0}, lambda server, path: len(server.batches.batches) == 1),
+    "in the works": ({"takes": 3600.0}, lambda server, path: server.batches.looks >= 2),
     "half read": ({}, lambda server, path: server.batches.ends and settled(path) >= 500),
 }
 
@@ -304,7 +304,7 @@ def test_killed_and_picked_up(kind: str, moment: str, tmp_path: Path) -> None:
             setattr(server.batches, name, type(settings[name])())
         for batch in server.batches.batches.values():
             batch.ready = 0.0
-        output, _ = start(tmp_path, spec, CALLS).communicate(timeout=120)
+        output, _ = start(tmp_path, spec, CALLS).communicate(timeout=300)
         taken = server.batches.calls()
         assert len(taken) == CALLS == len(set(taken)) and len(server.batches.batches) == 1, "nothing is handed in twice"
         found = rows(tmp_path)

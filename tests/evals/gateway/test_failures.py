@@ -40,9 +40,10 @@ def test_a_server_that_never_answers_times_out(tmp_path: Path) -> None:
     with ScriptedServer() as server:
         server.fail(HANGING, 2)
         begun = time.monotonic()
-        assert one(tmp_path, model_named(f"vllm:{server.url}", read_timeout=0.3)).texts == ("yes",)
-        assert 0.6 <= time.monotonic() - begun < 20
-    assert [row["reason"] for row in rows(tmp_path)] == ["timed out", "timed out", None]
+        assert one(tmp_path, model_named(f"vllm:{server.url}", read_timeout=0.5)).texts == ("yes",)
+        assert 1.0 <= time.monotonic() - begun < 250, "the usual timeout is 300 seconds"
+    *lost, last = [row["reason"] for row in rows(tmp_path)]
+    assert len(lost) >= 2 and set(lost) == {"timed out"} and last is None, "a busy machine may be late with the reply, too"
 
 
 def test_retry_after_is_honoured_by_all_calls(tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_a_server_that_stays_away_ends_the_run_with_one_sentence(tmp_path: Path)
     with ScriptedServer(answer) as server:
         begun = time.monotonic()
         found = asyncio.run(run(server))
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun < 250, "the usual patience is ten minutes"
     sentences = {str(error) for error in found if isinstance(error, UserError)}
     assert len(found) == 40 and len(sentences) == 1
     assert sentences.pop().endswith("see to the server and run the same command again, what was answered is kept.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,10 @@ def test_a_thousand_in_flight(tmp_path: Path) -> None:
         first, second = asyncio.run(run(server))
         assert server.most_open >= AT_ONCE and server.answered == 2000
         assert server.open == 0
-        for _ in range(200):
-            if server.connections == 0:
-                break
-            asyncio.run(asyncio.sleep(0.01))
-        assert server.connections == 0, "every connection is closed"
+        begun = time.monotonic()
+        while server.connections:  # the server notices it a moment later
+            assert time.monotonic() - begun < 120, "every connection is closed"
+            time.sleep(0.01)
     assert second - first < 500, "five hundred more calls leave nothing behind"
     found = rows(tmp_path)
     assert len(found) == 2000 and {row["status"] for row in found} == {"settled"}

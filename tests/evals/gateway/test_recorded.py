@@ -16,7 +16,7 @@ from dragoman.evals.gateway.prices import Price
 from dragoman.store.errors import UserError
 from dragoman.store.ledger import Ledger
 
-from .server import BROKEN, DROPPED, Body, Failure, Said, ScriptedServer
+from .server import BROKEN, DROPPED, HANGING, Body, Failure, Said, ScriptedServer
 from .test_features import chain
 from .test_gateway import HELLO, ask, one, rows
 
@@ -115,15 +115,16 @@ def test_budgets_hold_where_the_record_ends(tmp_path: Path) -> None:
 
 
 def test_a_call_that_was_under_way_at_a_kill_is_not_made_up(tmp_path: Path) -> None:
-    async def killed(url: str) -> None:
-        model = model_named(f"vllm:{url}#judge")
+    async def killed(server: ScriptedServer) -> None:
+        model = model_named(f"vllm:{server.url}#judge")
         async with Gateway(Ledger(tmp_path / "ledger.sqlite"), "first", 0, Budget()) as gateway:
             task = asyncio.create_task(gateway.ask(model, HELLO, Place(7, "step", 0)))
-            await asyncio.sleep(0.3)
+            while not server.seen:
+                await asyncio.sleep(0.01)
             task.cancel()
 
-    with ScriptedServer(lambda body: Said("late", delay=30)) as server:
-        asyncio.run(killed(server.url))
+    with ScriptedServer(lambda body: HANGING) as server:
+        asyncio.run(killed(server))
         assert [row["status"] for row in rows(tmp_path)] == ["reserved"]
         with pytest.raises(NotRecorded, match="Run first was killed before an answer came"):
             one(tmp_path, model_named(f"vllm:{server.url}#judge"), run="second", recorded="first")

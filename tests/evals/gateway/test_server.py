@@ -15,12 +15,12 @@ from .server import BROKEN, DROPPED, GARBAGE, HANGING, RATE_LIMIT, WEBSITE, Said
 from .traffic import server_process
 
 
-def client(server: ScriptedServer, key: str = "k") -> openai.OpenAI:
-    return openai.OpenAI(api_key=key, base_url=server.url, max_retries=0, timeout=0.5)
+def client(server: ScriptedServer, key: str = "k", timeout: float = 120) -> openai.OpenAI:
+    return openai.OpenAI(api_key=key, base_url=server.url, max_retries=0, timeout=timeout)
 
 
-def ask(server: ScriptedServer, text: str = "hello", key: str = "k") -> openai.types.chat.ChatCompletion:
-    return client(server, key).chat.completions.create(
+def ask(server: ScriptedServer, text: str = "hello", key: str = "k", timeout: float = 120) -> openai.types.chat.ChatCompletion:
+    return client(server, key, timeout).chat.completions.create(
         model="judge", messages=[{"role": "user", "content": text}], max_tokens=5, logprobs=True, top_logprobs=2, n=2
     )
 
@@ -84,7 +84,7 @@ def test_every_failure() -> None:
         ]:
             server.fail(failure)
             with pytest.raises(error):
-                ask(server, key="right")
+                ask(server, key="right", timeout=0.5 if failure == HANGING else 120)
         server.fail(WEBSITE)
         assert isinstance(ask(server, key="right"), str), "the SDK hands over what is not JSON as text"
         with pytest.raises(openai.BadRequestError, match="maximum context length"):
