@@ -195,14 +195,9 @@ def test_a_full_disk_during_label_and_the_same_command_afterwards(tmp_path: Path
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_loses_nothing(tmp_path: Path) -> None:
-    make_store(tmp_path / "s", documents=200).close()
     command = [sys.executable, "-m", "dragoman", "label", str(tmp_path / "s"), "--quiet"]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
-    while process.poll() is None and _labels(tmp_path / "s") < 3:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    out, errors = process.communicate(timeout=60)
+    process = _interrupted(tmp_path / "s", command)
+    out, errors = process.communicate(timeout=300)
     assert process.returncode == 130 and out == "" and errors.startswith("Stopped. What is done is kept"), errors
     assert len(errors.splitlines()) == 1
     kept = _labels(tmp_path / "s")
@@ -211,6 +206,31 @@ def test_ctrl_c_says_how_to_go_on_and_loses_nothing(tmp_path: Path) -> None:
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
     with Store.open(tmp_path / "s") as store:
         assert len(store.ledger.labels()) == len(store.features("live")) and store.ledger.runs()[0].status == "done"
+
+
+def _interrupted(path: Path, command: list[str]) -> subprocess.Popen[str]:
+    """The command on a new store, to which Ctrl-C was sent after some labels."""
+    pipe = subprocess.PIPE
+    while True:
+        make_store(path, documents=200).close()
+        process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        while process.poll() is None and _labels(path) < 3:
+            time.sleep(0.01)
+        with _locked(path):  # no further label can be written before the signal is there
+            if process.poll() is None and _labels(path) < 20:
+                os.killpg(process.pid, signal.SIGINT)
+                return process
+        process.communicate(timeout=300)  # it was too quick
+        shutil.rmtree(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Nobody else writes to the ledger meanwhile."""
+    with closing(sqlite3.connect(path / "ledger.sqlite", timeout=60, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
 
 
 def _labels(path: Path) -> int:

@@ -27,7 +27,7 @@ from dragoman.store.features import Store
 from dragoman.store.ledger import Ledger, label_id
 from dragoman.store.records import Label, Run, Score
 from tests.evals.gateway.replies import prompt_text
-from tests.evals.gateway.server import Said, ScriptedServer
+from tests.evals.gateway.server import HANGING, Body, Failure, Said, ScriptedServer
 from tests.support.synthetic import WORDS, make_store
 
 ROOT = Path(__file__).parents[2]
@@ -134,7 +134,12 @@ def test_a_budget_stops_the_run_and_the_same_command_goes_on_to_the_same_scores(
 @pytest.mark.slow
 def test_kill_9_in_the_middle_loses_no_answer(path: Path) -> None:
     add_labels(path, "labels", right())
-    with ScriptedServer(lambda body: replace(looks_for_the_word(body), delay=0.02), keep=False) as server:
+    most = 120  # so that it cannot end before it is killed
+
+    def answer(body: Body) -> Said | Failure:
+        return replace(looks_for_the_word(body), delay=0.02) if server.answered < most else HANGING
+
+    with ScriptedServer(answer, keep=False) as server:
         command = [sys.executable, "-m", "dragoman", "score", str(path), "--judge", f"vllm:{server.url}", "--features", "1,2,3"]
         command += ["--scores", "detection,fuzzing", "--concurrency", "8", "--quiet"]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -143,7 +148,7 @@ def test_kill_9_in_the_middle_loses_no_answer(path: Path) -> None:
             assert process.poll() is None, "it ended before it could be killed"
         process.send_signal(signal.SIGKILL)
         process.wait()
-        before = server.answered
+        before, most = server.answered, 10**9
         done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
         total = server.answered
     with ScriptedServer(looks_for_the_word, keep=False) as server:

@@ -82,10 +82,7 @@ def test_the_caller_may_leave_early() -> None:
     workers = set(multiprocessing.active_children()) - others
     assert workers
     stream.close()  # type: ignore[attr-defined]
-    deadline = time.monotonic() + 30
-    while any(worker.is_alive() for worker in workers) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(worker.is_alive() for worker in workers)
+    until(lambda: not any(worker.is_alive() for worker in workers))
 
 
 def test_workers_leave_when_the_parent_is_killed(tmp_path: Path) -> None:
@@ -102,16 +99,18 @@ def test_workers_leave_when_the_parent_is_killed(tmp_path: Path) -> None:
     pids.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     parent = subprocess.Popen([sys.executable, str(script), str(pids)], env=environment)
-    deadline = time.monotonic() + 30
-    while len(list(pids.iterdir())) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: len(list(pids.iterdir())) >= 2)
     parent.kill()
     parent.wait()
     workers = [int(path.name) for path in pids.iterdir()]
-    assert workers
-    while any(_alive(pid) for pid in workers) and time.monotonic() < deadline:
+    until(lambda: not any(_alive(pid) for pid in workers))
+
+
+def until(true: Callable[[], bool]) -> None:
+    begun = time.monotonic()
+    while not true():
+        assert time.monotonic() - begun < 300, "it never came"
         time.sleep(0.05)
-    assert not any(_alive(pid) for pid in workers)
 
 
 def _alive(pid: int) -> bool:

@@ -96,4 +96,4 @@ def test_ahead_gives_all_items_and_their_errors_and_stops_when_left() -> None:
         assert next(found) == 0
         time.sleep(0.05)
         assert len(made) <= 4, "at most two are waiting, one is being made"
-    assert threading.active_count() == before and len(made) < 50
+    assert threading.active_count() <= before and len(made) < 50

@@ -184,7 +184,10 @@ def test_killed_while_sealing_the_same_call_seals_again(tmp_path: Path) -> None:
             time.sleep(generator.uniform(0, takes))
             process.send_signal(signal.SIGKILL)
             process.wait()
-            interrupted += not (path / "manifest.json").exists()
+            if (path / "manifest.json").exists():  # too late: the machine is quicker than it was
+                takes /= 4
+                break
+            interrupted += 1
         if not (path / "manifest.json").exists():
             seal_shards(path)
         with Store.open(path) as store:
@@ -222,17 +225,18 @@ def test_leftovers_in_the_build_folder_do_no_harm(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("delay", [0.0, 0.3])
 def test_an_interrupt_comes_out_as_itself(tmp_path: Path, delay: float) -> None:
-    write_bulk(tmp_path, activations=1_500_000, features=256, active=16)
-    steps: list[str] = []
-
     def interrupt(step: str) -> None:
-        steps.append(step)
         if step == "sorting activations":
             threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
 
-    with pytest.raises(KeyboardInterrupt):
-        seal_bulk(tmp_path, 256, progress=interrupt)
-        time.sleep(5)
-    assert not (tmp_path / "manifest.json").exists(), "interrupted too late to show anything"
+    while True:
+        write_bulk(tmp_path, activations=1_500_000, features=256, active=16)
+        with pytest.raises(KeyboardInterrupt):
+            seal_bulk(tmp_path, 256, progress=interrupt)
+            time.sleep(60)
+        if not (tmp_path / "manifest.json").exists():
+            break
+        delay /= 4  # too late to show anything: the machine is quick
+        shutil.rmtree(tmp_path)
     seal_bulk(tmp_path, 256)
     Store.open(tmp_path).close()

@@ -64,13 +64,19 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
 
 
 def gone(pids: list[int]) -> bool:
-    """Whether none of these processes runs; one that ended without being asked for its exit code counts as gone."""
-    for _ in range(50):
-        alive = [p for p in pids if Path(f"/proc/{p}/stat").exists() and Path(f"/proc/{p}/stat").read_text().split()[2] != "Z"]
-        if not alive:
-            return True
-        time.sleep(0.1)
-    return False
+    """Whether none of these processes runs any more, in the end."""
+    begun = time.monotonic()
+    while any(runs(pid) for pid in pids) and time.monotonic() - begun < 120:
+        time.sleep(0.05)
+    return not any(runs(pid) for pid in pids)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that ended without being asked for its exit code does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_arguments_on_cpu_and_gpu(model: Path) -> None:
@@ -99,9 +105,9 @@ def test_nothing_is_fetched_or_reported() -> None:
 
 def test_the_server_ends_with_all_its_children(model: Path, stub: Environment, tmp_path: Path) -> None:
     with Server(ServeSettings(str(model), port=0), stub, tmp_path / "log") as server:
-        assert server.wait(30) < 30 and server.healthy()
+        assert server.wait(300) < 300 and server.healthy()
         pids = [int(p) for p in (tmp_path / "pids").read_text().split()]
-        assert not gone(pids[:1])
+        assert all(map(runs, pids))
         assert server.judge == f"vllm:http://127.0.0.1:{server.port}/v1"
     assert gone(pids) and not server.healthy()
 
@@ -111,7 +117,7 @@ def test_a_server_that_dies_says_why(model: Path, stub: Environment, tmp_path: P
         Server(ServeSettings(str(model), port=0, extra=("dies",)), stub, tmp_path / "log") as server,
         pytest.raises(UserError, match=r"exit code 3: ValueError: No common block size for 17\. Its log is in .*log"),
     ):
-        server.wait(30)
+        server.wait(300)
 
 
 def test_patience_ends(model: Path, stub: Environment, tmp_path: Path) -> None:
@@ -133,7 +139,7 @@ def test_the_command_leaves_nothing_behind(model: Path, stub: Environment, tmp_p
     assert answer["judge"].startswith("vllm:http://127.0.0.1:") and answer["model"] == "a-judge"
     pids = [int(p) for p in (tmp_path / "pids").read_text().split()]
     process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=300)[1]
     assert process.returncode == (-9 if number == signal.SIGKILL else 130)
     assert "Traceback" not in said
     if number == signal.SIGKILL:  # nobody is left to force the child that is deaf to SIGTERM
