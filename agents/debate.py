@@ -17,7 +17,6 @@ and the ids of its rows hash their content.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -316,11 +315,3 @@ def _holding(place: Place, label: Hypothesis) -> Place:
     """The same seat with the label that its holder has just amended to: an offer is weighed against that one."""
     alive = (*(one for one in place.board.alive if one.id != place.mine.id), label)
     return replace(place, mine=label, board=replace(place.board, alive=alive, dropped=(*place.board.dropped, place.mine)))
-
-
-async def hold(debate: Debate, state: LabelState) -> LabelState:
-    """A debate that is open, to its verdict."""
-    while not Standing.model_validate(state["debate"]).ended:
-        state = {**state, **await debate.round(state)}  # type: ignore[typeddict-item]  # keys of the state
-        await asyncio.sleep(0)
-    return {**state, **await debate.verdict(state)}  # type: ignore[typeddict-item]  # likewise

@@ -63,17 +63,17 @@ class Labeler:
         self.office = office
         self.settings = office.settings
 
-    def graph(self) -> StateGraph[LabelState]:
-        """The graph, not yet compiled."""
+    def graph(self, around: Callable[[Any], Any] = lambda node: node) -> StateGraph[LabelState]:
+        """The graph, not yet compiled. around: what each node is wrapped in."""
         graph = StateGraph(LabelState)
-        graph.add_node("gather", self.gather, destinations=("propose",))
-        graph.add_node("propose", self.propose, destinations=("design", "score"))
-        graph.add_node("design", self.design, destinations=("experiment", "revise", "score"))
-        graph.add_node("experiment", self.experiment, input_schema=ExperimentState)
-        graph.add_node("revise", self.revise, destinations=("design", "debate", "score"))
-        graph.add_node("debate", self.debate, destinations=("debate", "score"))
-        graph.add_node("score", self.score, destinations=("record",))
-        graph.add_node("record", self.record)
+        graph.add_node("gather", around(self.gather), destinations=("propose",))
+        graph.add_node("propose", around(self.propose), destinations=("design", "score"))
+        graph.add_node("design", around(self.design), destinations=("experiment", "revise", "score"))
+        graph.add_node("experiment", around(self.experiment), input_schema=ExperimentState)
+        graph.add_node("revise", around(self.revise), destinations=("design", "debate", "score"))
+        graph.add_node("debate", around(self.debate), destinations=("debate", "score"))
+        graph.add_node("score", around(self.score), destinations=("record",))
+        graph.add_node("record", around(self.record))
         graph.add_edge(START, "gather")
         graph.add_edge("experiment", "revise")
         graph.add_edge("record", END)
