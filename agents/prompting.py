@@ -21,12 +21,15 @@ from dragoman.tools.toolbox import LEGEND
 
 from .answers import Claim, Test
 from .board import Board, Case
+from .planning import core
 from .researcher import Place
 from .standing import SEATS, other
 from .verdicts import status
 
 FIRED = 4
 """Tokens shown on which a feature fired."""
+PIECES = 8
+"""Tokens shown of the word that is looked at."""
 BEFORE = 4
 """Tokens shown before a span of an example that is edited."""
 
@@ -109,6 +112,20 @@ def described(experiment: Experiment, case: Case) -> str:
     return what + looked
 
 
+def _cut_into(experiment: Experiment) -> str:
+    """How the word that was looked at was read: one token or several. Nothing fires on a piece that is no token, and a result by
+    itself does not show which are.
+    """
+    tokens, word = [str(token) for token in (experiment.result or {}).get("tokens", ())], core(experiment.focus)
+    text, begin, touched = "".join(tokens), 0, []
+    places = [at for at in range(len(text)) if word and text.startswith(word, at)]
+    for token in tokens:
+        if any(begin < at + len(word) and begin + len(token) > at for at in places):
+            touched.append(token)
+        begin += len(token)
+    return f" (tokens {', '.join(map(_quoted, touched[:PIECES]))}{', …' * (len(touched) > PIECES)})" if touched else ""
+
+
 def fired_on(experiment: Experiment) -> str:
     """On which tokens of the text that was run the feature fired, strongest first: one figure for a word does not say it."""
     result = experiment.result or {}
@@ -141,7 +158,7 @@ def _board(case: Case, board: Board) -> dict[str, object]:
             f"{hypothesis.called} said {said.outcome}: {said.verdict}" for hypothesis, said in board.said_of(one) if said.verdict
         )
         came = next((said.because for _, said in board.said_of(one) if said.because), None) or one.reason or "nothing decided"
-        said = f"{one.called} {described(one, case)}. Result: {fenced(came)}.{fired_on(one)}"
+        said = f"{one.called} {described(one, case)}{_cut_into(one)}. Result: {fenced(came)}.{fired_on(one)}"
         results.append(said + (f" {verdicts}." if verdicts else ""))
     plain = Board(
         alive=tuple(map(_fenced, board.alive)),

@@ -180,6 +180,22 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Stronger:
+    """A feature that fires on all texts of two sets, and is stronger on every one of the first."""
+
+    feature: str
+    """The feature, as DICT/INDEX."""
+    least_a: float
+    """Its smallest peak on a text of A."""
+    most_a: float
+    """Its largest there."""
+    least_b: float
+    """Its smallest peak on a text of B."""
+    most_b: float
+    """Its largest there."""
+
+
+@dataclass(frozen=True)
 class Contrast:
     """The features that fire on A rather than on B."""
 
@@ -220,6 +236,27 @@ def contrast_of(bench: Workbench, a: Sequence[TextActivations], b: Sequence[Text
     peaks = [np.stack([text.peaks() for text in side]) for side in (a, b)]
     rows, more = differences(bench.scales, peaks[0], peaks[1], n, lambda feature: str(bench.store.key(feature)))
     return Contrast(tuple(rows), len(a), len(b), more)
+
+
+def stronger(
+    scales: Scales,
+    a: Float32[np.ndarray, "texts_a width"],
+    b: Float32[np.ndarray, "texts_b width"],
+    n: int,
+    key: Callable[[int], str],
+) -> tuple[list[Stronger], int]:
+    """The first n features that tell A from B by strength alone, and how many do: they fire on every text of A, on as large a
+    share of B, and are stronger on every text of A than on any of B. Largest gap first, in shares of the train maximum.
+
+    Arguments as for `differences`.
+    """
+    fires = [(side > scales.threshold).mean(0) for side in (a, b)]
+    gap = a.min(0) - b.max(0)
+    unit = np.where(scales.maximum > 0, scales.maximum, a.max(0))
+    more = np.flatnonzero((fires[0] == 1) & (fires[1] == 1) & (gap > 0))
+    order = more[np.argsort(-(gap / np.where(unit > 0, unit, 1))[more], kind="stable")]
+    rows = [Stronger(key(int(f)), *(float(side[f]) for side in (a.min(0), a.max(0), b.min(0), b.max(0)))) for f in order[:n]]
+    return rows, len(more)
 
 
 def differences(

@@ -1,7 +1,8 @@
 """Citations are checked by code: a statement stands where what it cites exists and holds its numbers, else it is conjecture.
 
 What code can check it checks: that a cited tool call was made in this thread and worked, and that every number and every
-feature's address in the statement occurs in what was cited, within rounding. Whether the words follow, only a reader can say.
+feature's address in the statement occurs in what was cited, within rounding, and that it does not go on to conclude something
+("…, so it is …"). Whether the words follow, only a reader can say.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from .events import Citation, Statement
 
 NO_EVIDENCE = ("record_note", "save_finding")
 """Tools whose results repeat what the model said."""
+CONCLUDES = "it concludes in the sentence of what was found: a conclusion stands by itself"
+"""Why a statement that cites results is conjecture although they hold its figures."""
 EXACT_BELOW = 10
 """Whole numbers below this must occur as they are; larger ones may be rounded."""
 _MARKS = re.compile(r"\s*[\[(]\s*(E\d+(?:\s*[,;]\s*E\d+)*)\s*[\])]")
@@ -28,6 +31,12 @@ _ENDS = re.compile(
     r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bvs\.)(?<!\bcf\.)\s+(?=[^\s\[(])|(?<=[.!?][\])])\s+|(?<=\])\s+(?=[A-Z])"
 )
 """Where one sentence ends and the next begins."""
+_OPEN = re.compile(r"(?:what was )?(?:not tested|untested|not tried)\b", re.I)
+"""How a statement begins that says what is open, which nothing can show."""
+_SO = re.compile(
+    r"(?:^|[,;:] )(?:and )?so (?:it|they|this|these|the|there|no|none|\S+/\d+)\b|\b(?:therefore|hence|which means)\b", re.I
+)
+"""What joins a conclusion to a fact."""
 _ANY = re.compile(r"(\d{1,3}(?:,\d{3})+(?!\d)|\d+)(\.\d+)?([eE][-+]?\d+)?(\s?%)?")
 
 
@@ -59,10 +68,10 @@ def check(drafts: Sequence[Drafted], steps: Mapping[str, ChatStep]) -> Checked:
         if not text:
             continue
         if not cites:
-            asks = text.endswith("?")
-            statements.append(Statement(text, (), not asks, "" if asks else "it cites nothing"))
+            claims = not text.endswith("?") and not _OPEN.match(text)
+            statements.append(Statement(text, (), claims, "it cites nothing" if claims else ""))
             continue
-        because = unfounded(text, cites, steps)
+        because = unfounded(text, cites, steps) or (CONCLUDES if _SO.search(text) else "")
         found = tuple(Citation("step", steps[cite].id, cite) for cite in cites if cite in steps)
         statements.append(Statement(text, found, bool(because), because))
         if because:

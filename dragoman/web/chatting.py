@@ -185,7 +185,8 @@ async def _facts(talks: Talks, thread: str) -> dict[str, Any]:
     trouble = talk.trouble if talk is not None and not busy else ""
     return {
         "thread": thread,
-        "title": known.title if known is not None and known.title else "New thread",
+        "title": (known.title if known is not None else "")
+        or next((one.text for one in turns if one.role == "user"), "New thread"),
         "turns": told,
         "busy": busy,
         "waiting": waiting,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from importlib import resources
 
 import jinja2
@@ -153,6 +154,24 @@ def test_a_result_says_on_which_tokens_the_feature_fired() -> None:
     assert found == " It fires on ' ‹s>' 16, ' pa' 8, 'c' 6, 'b' 5 and 1 more."
     assert prompting.fired_on(WRITTEN.model_copy(update={"result": {**result, "threshold": 9.0}})) == ""
     assert prompting.fired_on(WRITTEN.model_copy(update={"result": {"value": 0.4, "control": 0.1}})) == ""
+
+
+def test_a_result_shows_how_the_word_was_read(case: Case) -> None:
+    """Nothing fires on 'ou' in ' soup' where that is one token, and a result of 0 does not say so by itself."""
+
+    def shown(focus: str, tokens: list[str]) -> str:
+        result = {"value": 0.0, "threshold": 1.0, "tokens": tokens, "values": [0.0] * len(tokens)}
+        one = WRITTEN.model_copy(update={"focus": focus, "result": result})
+        prompt = asked(prompting.design(case, Board(alive=(TWO,), experiments=(one,)), 6, False))
+        return re.search(rf"looking at '{focus}'(.*?)\. Result", prompt)[1] if focus else prompt  # type: ignore[index]
+
+    assert shown("soup", ["Stir", " the", " soup", "."]) == " (tokens ' soup')"
+    assert shown("ou", ["C", "ou", "ld", " you", "<s>"]) == " (tokens 'ou', ' you')"
+    assert shown("within 14", [" with", "in", " ", "1", "4", " d"]) == " (tokens ' with', 'in', ' ', '1', '4')"
+    assert (
+        shown("gone", ["here"]) == "" and "tokens" not in shown("", ["a"]).partition("Experiments so far")[2].partition("\n\n")[0]
+    )
+    assert shown("a" * 9, ["a"] * 9).endswith("'a', …)")
 
 
 def test_tests_are_asked_for_with_their_kinds_and_tools(case: Case, board: Board) -> None:

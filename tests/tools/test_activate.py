@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from dragoman.store.errors import UserError
-from dragoman.tools.activate import activate, contrast
+from dragoman.store.facts import Scales
+from dragoman.tools.activate import Stronger, activate, contrast, stronger
 from dragoman.tools.prompt import Prompt
 from dragoman.tools.subject import Subject
 from dragoman.tools.workbench import Workbench
@@ -87,6 +88,16 @@ def test_contrast_counts_texts_and_ranks(bench: Workbench) -> None:
     assert order == sorted(order)
     assert contrast(bench, a, a).rows == ()
     assert len(contrast(bench, a, b, n=2).rows) == 2
+
+
+def test_features_that_tell_two_sets_apart_by_strength_alone() -> None:
+    scales = Scales(np.ones(4, np.float32), np.array([10.0, 10, 0, 10], np.float32))
+    a = np.array([[5.0, 9, 3, 9], [7, 8, 4, 2]], np.float32)
+    b = np.array([[4.0, 2, 2, 3], [3, 3, 2.5, 0.5], [2, 2, 2, 4]], np.float32)
+    rows, more = stronger(scales, a, b, 2, str)
+    assert more == 3 and rows == [Stronger("1", 8, 9, 2, 3), Stronger("2", 3, 4, 2, 2.5)]
+    silent = np.where(b == 3, 0.9, b).astype(np.float32)  # no longer fires on all of B: `differences` shows it
+    assert [row.feature for row in stronger(scales, a, silent, 9, str)[0]] == ["2"]
 
 
 def test_bad_input(bench: Workbench) -> None:

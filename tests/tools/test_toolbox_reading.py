@@ -135,6 +135,16 @@ def test_contrast_agrees_with_activate(bench: Workbench, desk: Desk) -> None:
         np.testing.assert_allclose((row["peak_a"], row["peak_b"]), peaks, atol=1e-3)
         shares.append(fires[0] - fires[1])
     assert shares == sorted(shares, reverse=True)
+    alike = ["the cat sat", "the cat ran"], ["the dog sat", "a cat"]
+    result = Toolbox(desk, "run").call("contrast", {"a": alike[0], "b": alike[1], "n": 3})
+    assert result.data["stronger"], "some feature fires on all four"
+    for row in result.data["stronger"]:
+        box = Toolbox(desk, "run", row["feature"])
+        sides = [[t["max"] for t in box.call("activate", {"texts": side}).data["texts"]] for side in alike]
+        shown = [row[name] for name in ("least_a", "most_a", "least_b", "most_b")]
+        np.testing.assert_allclose(shown, [of(side) for side in sides for of in (min, max)], atol=1e-3)
+        assert row["least_a"] > row["most_b"] and f"{row['feature']}: peaks " in result.text
+    assert Toolbox(desk, "run").call("contrast", {"a": a[:1], "b": b}).data["stronger"] == []
 
 
 def test_examples_are_the_stored_ones_and_read_exactly(synthetic_store: Store) -> None:

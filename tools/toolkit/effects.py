@@ -213,7 +213,7 @@ def logit_effects(study: Study, watch: Watch | None = None, feature: Address | N
 
 def _summary(found: Effects) -> str:
     change = "" if found.loss_change is None else f"; loss {short(found.loss_before or 0)} → {short(found.loss_after or 0)} nats"
-    over = f"{found.tokens} tokens of {found.texts} texts"
+    over = f"{found.tokens} token{'s' * (found.tokens != 1)} of {found.texts} text{'s' * (found.texts != 1)}"
     return f"mean KL {short(found.kl)} nats over {over}, largest {short(found.kl_max)}{change}."
 
 
@@ -229,7 +229,8 @@ def _controlled(random: Sequence[Effects]) -> str:
 
 def _shifts(found: Effects) -> list[str]:
     lines = [f"Promotes {_list(found.promoted)}.", f"Suppresses {_list(found.suppressed)}."]
-    return lines + ([f"Watched: {_list(found.chosen)}."] if found.chosen else [])
+    over = "" if found.tokens == 1 else f" (means over the {found.tokens} tokens)"
+    return lines + ([f"Watched{over}: {_list(found.chosen)}."] if found.chosen else [])
 
 
 def _list(shifts: tuple[LogitShift, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,13 +11,13 @@ from jaxtyping import Float32, Int64
 from pydantic import Field
 
 from dragoman.store.errors import ToolError
-from dragoman.tools.activate import Difference, differences
+from dragoman.tools.activate import Difference, Stronger, differences, stronger
 from dragoman.tools.prompt import Prompt
 
 from .declaring import ToolResult
 from .desk import Desk
 from .library import visible_labels
-from .showing import SCALE, fitting, level, number, numbers, quoted, short, strip, token
+from .showing import MOST, SCALE, fitting, level, number, numbers, quoted, short, strip, token
 from .study import Address, Study, Text
 
 MOST_TOKENS = 4_096
@@ -74,7 +75,8 @@ def activate(study: Study, texts: Texts, feature: Address | None = None) -> Tool
 
 
 def contrast(study: Study, a: Texts, b: Texts, n: Annotated[int, Field(ge=1, le=30)] = 10) -> ToolResult:
-    """Which features of the store fire on the texts of A and not, or on fewer, of B.
+    """Which features of the store fire on the texts of A and not, or on fewer, of B; then those that fire on all of both and are
+    stronger on every text of A than on any of B.
 
     Args:
         a: Texts that have something.
@@ -93,8 +95,18 @@ def contrast(study: Study, a: Texts, b: Texts, n: Annotated[int, Field(ge=1, le=
         f"; the first {len(rows)}:" if more else "."
     )
     text, count = fitting(head, [_difference(desk, row) for row in rows], "features")
+    beside, graded = stronger(desk.train.scales, peaks[: len(a)], peaks[len(a) :], n, study.key)
+    if beside and len(a) > 1 and len(b) > 1:
+        head = (
+            f"{graded} fire on all texts of both and are stronger on every text of A than on any of B; the first {len(beside)}:"
+        )
+        told, shown = fitting(head, [_graded(desk, one) for one in beside], "features", MOST - len(text))
+        text, beside = f"{text}\n{told}", beside[:shown]
+    else:
+        beside = []
     data = {
         "features": more,
+        "stronger": [{name: number(x) if isinstance(x, float) else x for name, x in asdict(one).items()} for one in beside],
         "rows": [
             {
                 "feature": row.feature,
@@ -215,7 +227,15 @@ def _read(n: int, prompt: Prompt, values: list[float], threshold: float, maximum
 
 
 def _difference(desk: Desk, row: Difference) -> str:
-    top = desk.train.top_tokens(desk.train.id(row.feature))[:5]
-    strongest = " ".join(token(text) for text, _ in top) or "none"
     shares = f"fires on {row.fires_a:.0%} of A, {row.fires_b:.0%} of B"
-    return f"{row.feature}: {shares}; mean peak {short(row.peak_a)} against {short(row.peak_b)}; strongest on {strongest}"
+    peaks = f"mean peak {short(row.peak_a)} against {short(row.peak_b)}"
+    return f"{row.feature}: {shares}; {peaks}; strongest on {_strongest(desk, row.feature)}"
+
+
+def _graded(desk: Desk, row: Stronger) -> str:
+    peaks = f"peaks {short(row.least_a)} to {short(row.most_a)} on A, {short(row.least_b)} to {short(row.most_b)} on B"
+    return f"{row.feature}: {peaks}; strongest on {_strongest(desk, row.feature)}"
+
+
+def _strongest(desk: Desk, feature: str) -> str:
+    return " ".join(token(text) for text, _ in desk.train.top_tokens(desk.train.id(feature))[:5]) or "none"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dragoman.agents.investigation.answering import drafted, drafted_from, partial
-from dragoman.agents.investigation.checking import Drafted, check, sentences
+from dragoman.agents.investigation.checking import CONCLUDES, Drafted, check, sentences
 from dragoman.agents.structured import NotReadable
 from dragoman.store.chats import ChatStep, step_id
 
@@ -39,6 +39,7 @@ STEPS = {
         ("No number here.", "E1 E4"),
         ("Both say so: 9 and 0.812.", "E1 E4"),
         ("The mark is in the text [E1], and also here (E4).", ""),
+        ("So far 9 texts were run, so that 9 are known, and it did so in all of them.", "E4"),
     ],
 )
 def test_a_statement_stands_where_what_it_cites_holds_its_figures(text: str, cites: str) -> None:
@@ -53,6 +54,10 @@ def test_a_statement_stands_where_what_it_cites_holds_its_figures(text: str, cit
     ("text", "cites", "because"),
     [
         ("It is so.", "", "it cites nothing"),
+        ("It is not tested whether it is so.", "", "it cites nothing"),
+        ("Austin falls to 0.034, so it is the feature for Austin.", "E1", CONCLUDES),
+        ("So sae/88 is the feature for Austin.", "E1", CONCLUDES),
+        ("It fires on 45% of tokens and is therefore dense.", "E1", CONCLUDES),
         ("It is so.", "E9", "there is no E9 in this thread"),
         ("It is so.", "E1 E9", "there is no E9 in this thread"),
         ("It is so.", "e1f", "there is no e1f in this thread"),
@@ -78,6 +83,11 @@ def test_everything_else_is_conjecture_and_says_why(text: str, cites: str, becau
 def test_a_question_back_is_no_conjecture() -> None:
     (one,) = check([Drafted("Which of the two do you mean?")], STEPS).statements
     assert not one.conjecture and one.citations == ()
+
+
+def test_what_was_not_tested_is_no_conjecture() -> None:
+    said = ("Not tested: whether sae/88 fires in German.", "What was not tested is any other prompt.")
+    assert not any(one.conjecture or one.because for one in check([Drafted(text) for text in said], STEPS).statements)
 
 
 def test_plain_text_is_cut_into_sentences_with_their_marks() -> None:

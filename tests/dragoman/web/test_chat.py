@@ -75,6 +75,7 @@ def test_work_is_stopped_and_goes_on(chatter: TestClient, talker: Talker) -> Non
     chatter.post("/chat/say", data={"thread": "three", "text": "something endless"})
     page = chatter.get("/chat?thread=three").text
     assert 'data-busy="yes"' in page and "http-equiv" in page, "without a script the page loads itself again"
+    assert "<h1>something endless</h1>" in page, "a thread that is at its first question is called by it"
     second = chatter.post("/chat/say", data={"thread": "three", "text": "another tab"})
     assert second.status_code == 400 and "another tab" in second.text and "<" not in second.text
     assert chatter.post("/chat/delete", data={"thread": "three"}).status_code == 400
