@@ -21,7 +21,7 @@ def dragoman(*arguments: str | Path, cwd: Path | None = None, **environment: str
         env={**known, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
 
 

@@ -40,7 +40,7 @@ def test_the_notebooks_run_and_show_what_is_in_the_documents(tmp_path: Path, mon
     for name in ORDER:
         together.cells += nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4).cells  # type: ignore[no-untyped-call]
     committed = outputs(together)
-    NotebookClient(together, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(together, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = outputs(together)
     assert [bool(one) for one in shown] == [bool(one) for one in committed], "the outputs are those of a real run"
     assert all("Traceback" not in one and "<script" not in one for one in shown)

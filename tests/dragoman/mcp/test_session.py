@@ -241,20 +241,24 @@ def test_a_search_tells_how_far_it_is_and_others_are_answered_meanwhile(hostile:
     async def session() -> None:
         async with over_http(server.url, token=TOKEN) as one, over_http(server.url, "legacy", TOKEN) as other:
             steps: list[tuple[float, float | None, str | None]] = []
-            began, answered = asyncio.Event(), 0
+            began, answered, tries = asyncio.Event(), 0, 0
 
             async def told(progress: float, total: float | None, message: str | None) -> None:
                 steps.append((progress, total, message))
                 began.set()
 
             search = {"feature": "sae/3", "effort": 1500, "length": 6, "n": 1}
-            slow = asyncio.create_task(one.call_tool("search_inputs", search, progress_callback=told))
-            await began.wait()
-            while not slow.done():
-                assert not (await other.call_tool("feature_stats", {"feature": "sae/3"})).is_error
-                answered += not slow.done()
-            result = await slow
-            assert not result.is_error and answered >= 3, "others are answered while the search runs"
+            while answered < 3:  # a search may be over soon
+                tries, answered = tries + 1, 0
+                assert tries < 10, "others are answered while the search runs"
+                steps.clear()
+                began.clear()
+                slow = asyncio.create_task(one.call_tool("search_inputs", search, progress_callback=told))
+                await began.wait()
+                while not slow.done():
+                    assert not (await other.call_tool("feature_stats", {"feature": "sae/3"})).is_error
+                    answered += not slow.done()
+                assert not (await slow).is_error
             done = [step[0] for step in steps]
             assert done == sorted(done) and len(done) >= 5 and done[-1] <= 1500 and {step[1] for step in steps} == {1500}
             assert "best so far" in str(steps[-1][2])

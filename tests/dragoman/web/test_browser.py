@@ -57,7 +57,7 @@ WIDE = """[...document.querySelectorAll('main *, header *')].filter(one => one.g
     && !one.closest('.scroll')).slice(0, 3).map(one => one.outerHTML.slice(0, 120))"""
 """What sticks out."""
 GOING = "cccc000000000001"
-PATIENCE = 60_000
+PATIENCE = 180_000
 """Milliseconds that a busy machine may take."""
 
 pytestmark = [
@@ -81,6 +81,7 @@ def site(full: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
         yield launched
@@ -138,7 +139,7 @@ def test_the_keyboard_leads_everywhere(page: Page) -> None:
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()
     page.keyboard.press("Enter")
-    assert page.evaluate("location.hash") == "#main"
+    page.wait_for_url("**#main")
     for words, heading in (("Runs", "Runs"), ("Compare", "Compare")):
         _tab_to(page, f".top nav a:text-is('{words}')", from_start=True)
         ring = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
@@ -148,7 +149,7 @@ def test_the_keyboard_leads_everywhere(page: Page) -> None:
     page.goto(f"/debates/{DEBATE}/sae/3")
     _tab_to(page, "a[href='#E1']")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.querySelector(':target').id") == "E1"
+    expect(page.locator(":target")).to_have_id("E1")
 
 
 def test_progress_moves_while_a_run_goes_on(page: Page, full: Path) -> None:
@@ -164,12 +165,12 @@ def test_progress_moves_while_a_run_goes_on(page: Page, full: Path) -> None:
             expect(done).to_contain_text("0 of")
             for count in (1, 3):
                 store.ledger.record(labels=[label(feature) for feature in range(count)])
-                expect(done).to_contain_text(f"{count} of", timeout=PATIENCE)
+                expect(done).to_contain_text(f"{count} of")
             assert float(page.locator("progress").get_attribute("value") or 0) > 0
             store.ledger.add_failure(GOING, 5, "label", f"unscored: {ATTACK}")
-            expect(page.locator("#progress")).to_contain_text("alert(1)", timeout=PATIENCE)
+            expect(page.locator("#progress")).to_contain_text("alert(1)")
             store.ledger.finish_run(GOING)
-        expect(page.locator("#over")).to_contain_text("The run is done", timeout=PATIENCE)
+        expect(page.locator("#over")).to_contain_text("The run is done")
     assert page.locator("img[src=x]").count() == 0
 
 
@@ -181,7 +182,7 @@ def test_a_chat_by_keyboard_alone(page: Page) -> None:
     page.keyboard.type("And why?")
     page.keyboard.press("Enter")
     page.wait_for_url("**/chat?thread=*")
-    expect(page.locator(".statement")).to_have_count(3, timeout=PATIENCE)
+    expect(page.locator(".statement")).to_have_count(3)
     expect(page.locator(".turn.user")).to_have_text("What does it fire on?\nAnd why?", use_inner_text=True)
     assert page.locator(".statement.conjecture").count() == 1 and page.locator("img[src=x]").count() == 0
 
@@ -194,10 +195,10 @@ def test_a_chat_by_keyboard_alone(page: Page) -> None:
     page.locator("#text").focus()
     page.keyboard.type("endless")
     page.keyboard.press("Enter")
-    expect(page.locator("#live .streaming")).to_contain_text("I begin", timeout=PATIENCE)
+    expect(page.locator("#live .streaming")).to_contain_text("I begin")
     _tab_to(page, "#stop button", backwards=True)
     page.keyboard.press("Enter")
-    expect(page.locator(".reply button")).to_have_text("Go on", timeout=PATIENCE)
+    expect(page.locator(".reply button")).to_have_text("Go on")
     expect(page.locator("#stop")).to_be_hidden()
 
     # A question back is answered with a button; the focus is there already.
@@ -207,8 +208,8 @@ def test_a_chat_by_keyboard_alone(page: Page) -> None:
     yes = page.locator(".reply button[value=yes]")
     expect(yes).to_be_focused(timeout=PATIENCE)
     page.keyboard.press("Enter")
-    expect(page.locator(".reply")).to_have_count(0, timeout=PATIENCE)
-    expect(page.locator(".statement")).to_have_count(6, timeout=PATIENCE)
+    expect(page.locator(".reply")).to_have_count(0)
+    expect(page.locator(".statement")).to_have_count(6)
 
 
 def test_two_tabs_on_one_thread_see_the_same(page: Page) -> None:
@@ -217,13 +218,13 @@ def test_two_tabs_on_one_thread_see_the_same(page: Page) -> None:
     other.goto("/chat?thread=shared")
     page.locator("#text").fill("endless")
     page.locator("#text").press("Enter")
-    expect(other.locator("#live .streaming")).to_contain_text("I begin", timeout=PATIENCE)
+    expect(other.locator("#live .streaming")).to_contain_text("I begin")
     assert (
         other.request.post("/chat/say", form={"thread": "shared", "text": "x"}, headers={"origin": _origin(other)}).status == 400
     )
     other.locator("#stop button").click()
     for one in (page, other):
-        expect(one.locator(".reply button")).to_have_text("Go on", timeout=PATIENCE)
+        expect(one.locator(".reply button")).to_have_text("Go on")
 
 
 def _origin(page: Page) -> str:

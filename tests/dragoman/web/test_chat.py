@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -130,8 +129,6 @@ def test_somebody_who_cannot_be_opened_is_tried_again(store: Path) -> None:
         assert first.status_code == 400 and "There is no key: set one." in first.text
         assert client.get("/chat").status_code == 200 and client.get("/chat").status_code == 200
         assert tries == 2
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 60, "closing waits for nobody"
 
 
 def test_a_megabyte_of_words_is_cut(chatter: TestClient) -> None:
