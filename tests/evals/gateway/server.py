@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import socket
 import sys
 import threading
 import time
@@ -144,6 +145,8 @@ class ScriptedServer:
         self._planned: deque[Failure] = deque()
         self._loop = asyncio.new_event_loop()
         self._listening: asyncio.Server | None = None
+        self._place = socket.socket()
+        """Keeps the port while the server is dead: bound, but not listening, so that connections are refused."""
         self._transports: set[asyncio.Transport] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -177,6 +180,9 @@ class ScriptedServer:
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
 
     def __enter__(self) -> Self:
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.bind(("127.0.0.1", self.port))
+        self.port = self._place.getsockname()[1]
         self._thread.start()
         self.come_back()
         return self
@@ -186,6 +192,7 @@ class ScriptedServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._place.close()
         if self.errors and error is None:
             raise self.errors[0]
 
@@ -193,7 +200,6 @@ class ScriptedServer:
         self._listening = await self._loop.create_server(
             lambda: _Connection(self), "127.0.0.1", self.port, backlog=4096, reuse_address=True
         )
-        self.port = self._listening.sockets[0].getsockname()[1]
 
     async def _die(self) -> None:
         if self._listening is not None:
@@ -330,8 +336,8 @@ class _Connection(asyncio.Protocol):
             return
         self.busy = False
         self.server.open -= 1
-        self.transport.write(self.failure(reply) if isinstance(reply, Failure) else reply)
         self.server.answered += self.asked and not isinstance(reply, Failure)
+        self.transport.write(self.failure(reply) if isinstance(reply, Failure) else reply)
         if self.buffer:
             self.data_received(b"")
 
@@ -349,10 +355,10 @@ class _Connection(asyncio.Protocol):
         if not reply.whole:
             self.transport.close()
             return
-        self.transport.write(b"0\r\n\r\n")
         self.busy = False
         self.server.open -= 1
         self.server.answered += 1
+        self.transport.write(b"0\r\n\r\n")
         if self.buffer:
             self.data_received(b"")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import socket
 
@@ -69,6 +70,19 @@ def test_anthropic() -> None:
         with anthropic.Anthropic(api_key="k", base_url=server.url.removesuffix("/v1"), max_retries=0) as messages:
             reply = messages.messages.create(model="judge", system="a", messages=[{"role": "user", "content": "b"}], max_tokens=5)
         assert reply.content[0].type == "text" and reply.content[0].text == "ab" and reply.stop_reason == "end_turn"
+
+
+def test_a_dead_server_refuses_connections_and_nobody_takes_its_port() -> None:
+    with ScriptedServer() as server, socket.create_server(("127.0.0.1", 0)) as another:
+        server.die()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", server.port))
+        with socket.socket() as taking, contextlib.suppress(OSError):
+            taking.bind(("127.0.0.1", server.port))
+            taking.connect(another.getsockname())
+            pytest.fail("the port is free to be taken")
+        server.come_back()
+        assert ask(server).choices[0].message.content == "yes"
 
 
 def test_every_failure() -> None:
