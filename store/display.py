@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from .records import Example, Feature, RelatedFeature, TokenValue
 
+MOST = 1_000
+"""Tokens of a text that a strip shows, around the strongest: a text of a megabyte would be a page of a hundred."""
 _NAMED = {"\n": "\u21b5", "\t": "\u21e5", "\r": "\u240d", " ": "\u2423"}
 _JOINERS = "\u200c\u200d"  # needed by Persian, Hindi and emoji, and harmless
 _TOKENS = "font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.6"
@@ -52,7 +54,8 @@ def tokens_html(strings: Sequence[str], values: Sequence[float], scale: float, t
 
 
 def strip_html(title: str, strings: Sequence[str], values: Sequence[float], scale: float, threshold: float) -> str:
-    """Tokens in a row under a title."""
+    """Tokens in a row under a title; of a long text those around the strongest."""
+    title, strings, values = _around(title, strings, values)
     tokens = tokens_html(strings, values, scale, threshold)
     return f'<div style="margin:.4em 0"><small style="color:#777">{html.escape(title)}</small><br>{tokens}</div>'
 
@@ -157,14 +160,16 @@ def tokens_rich(strings: Sequence[str], values: Sequence[float], scale: float, t
 
 
 def strip_rich(title: str, strings: Sequence[str], values: Sequence[float], scale: float, threshold: float) -> Text:
-    """Tokens for a terminal under a title."""
+    """Tokens for a terminal under a title; of a long text those around the strongest."""
     from rich.text import Text
 
+    title, strings, values = _around(title, strings, values)
     return Text(title + "\n", style="dim").append_text(tokens_rich(strings, values, scale, threshold))
 
 
 def strip_line(title: str, strings: Sequence[str], values: Sequence[float], threshold: float) -> str:
-    """Tokens in plain text under a title, runs above `threshold` in double brackets."""
+    """Tokens in plain text under a title, runs above `threshold` in double brackets; of a long text some, as in `strip_html`."""
+    title, strings, values = _around(title, strings, values)
     runs = groupby(zip(strings, values, strict=True), lambda pair: pair[1] > threshold)
     texts = ((fires, "".join(visible(token) for token, _ in run)) for fires, run in runs)
     return f"{title}\n{''.join(f'[[{text}]]' if fires else text for fires, text in texts)}"
@@ -206,6 +211,16 @@ def _spans(strings: Sequence[str], values: Sequence[float], scale: float, thresh
         line = ";text-decoration:underline" if value > threshold else ""
         style = f"background:rgba(255,140,0,{0.12 + 0.78 * share:.2f});unicode-bidi:isolate{line}"
         yield f'<span style="{style}" title="{value:.4g}">{text or "&#8203;"}</span>'
+
+
+def _around(title: str, strings: Sequence[str], values: Sequence[float]) -> tuple[str, Sequence[str], Sequence[float]]:
+    """At most `MOST` tokens, and a title that says which."""
+    if len(strings) <= MOST:
+        return title, strings, values
+    strongest = max(range(len(values)), key=lambda at: values[at])
+    first = max(0, min(strongest - MOST // 2, len(strings) - MOST))
+    said = f"{title} (tokens {first:,} to {first + MOST - 1:,} of {len(strings):,} are shown)"
+    return said.lstrip(), strings[first : first + MOST], values[first : first + MOST]
 
 
 def _visible_character(character: str, spaces: bool) -> str:

@@ -115,6 +115,10 @@ class TextActivations:
             for f, v in zip(self.feature[mine][order], self.value[mine][order], strict=True)
         ]
 
+    def __repr__(self) -> str:
+        fires = int((self.peaks() > self.bench.scales.threshold).sum())
+        return f"TextActivations({self.prompt!r}: {len(self.value):,} values above zero, {fires:,} features fire)"
+
     def _repr_html_(self) -> str:
         return "".join(strip._repr_html_() for strip in self.firing(10)) or "<p>nothing fires</p>"
 

@@ -8,8 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
+from dragoman.store.display import visible
+
 from .speaking import Tokens
 from .windows import without
+
+SHOWN = 80
+"""Characters of a text that stand in its repr."""
 
 
 class Speaker(Protocol):
@@ -58,6 +63,10 @@ class Prompt:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        said = visible(self.text[:SHOWN]) + "…" * (len(self.text) > SHOWN)
+        return f"Prompt({len(self):,} tokens: {said!r})"
 
     @classmethod
     def from_text(cls, speaker: Speaker, text: str, include_special: bool = False) -> Prompt:

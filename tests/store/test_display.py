@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from dragoman.store.display import histogram_svg, tokens_html, visible, visible_token
+from dragoman.store.display import MOST, histogram_svg, strip_html, strip_line, strip_rich, tokens_html, visible, visible_token
 from dragoman.store.features import Store
 from dragoman.store.records import Context, Example
 
@@ -90,6 +90,18 @@ def test_colour_follows_the_value() -> None:
 
 def test_firing_tokens_stand_out_in_plain_text() -> None:
     assert repr(example([" a", " park", " b"], [0.3, 2.0, 0.0])) == "Example(top, test, context 1, max 2:  a[[ park]] b)"
+
+
+def test_of_a_long_text_a_strip_shows_the_tokens_around_the_strongest() -> None:
+    strings, values = [f"<{n}>" for n in range(100_000)], [0.0] * 100_000
+    values[70_000] = 5.0
+    page = strip_html("x", strings, values, 5.0, 1.0)
+    line, rich = strip_line("x", strings, values, 1.0), strip_rich("x", strings, values, 5.0, 1.0).plain
+    assert "x (tokens 69,500 to 70,499 of 100,000 are shown)" in page and "&lt;70000&gt;" in page and len(page) < 200_000
+    assert "[[<70000>]]" in line and line.count("<") == rich.count("<") == MOST and "<70000>" in rich
+    values[99_999] = 6.0
+    assert "tokens 99,000 to 99,999 of" in strip_line("", strings, values, 1.0)
+    assert strip_line("x", strings[:MOST], values[:MOST], 1.0).startswith("x\n<0>")
 
 
 def test_features_and_lists_of_examples_show_in_a_notebook(synthetic_store: Store) -> None:

@@ -100,6 +100,12 @@ def test_features_that_tell_two_sets_apart_by_strength_alone() -> None:
     assert [row.feature for row in stronger(scales, a, silent, 9, str)[0]] == ["2"]
 
 
+def test_a_long_or_hostile_text_has_a_short_repr(bench: Workbench) -> None:
+    (found,) = activate(bench, ["the \x1b[31m\u202ecat " * 500])
+    assert repr(found).startswith("TextActivations(Prompt(") and len(repr(found)) < 400
+    assert "\x1b" not in repr(found) and "\u202e" not in repr(found) and len(found._repr_html_()) < 2_000_000
+
+
 def test_bad_input(bench: Workbench) -> None:
     with pytest.raises(UserError, match="empty"):
         activate(bench, ["the cat", ""])
