@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from typing import Any, Generic, Self, TypeVar
 from dragoman.store.errors import UserError
 
 T = TypeVar("T")
+ALLOWED = ("dragoman/agents/apart.py", ("_live",))
+"""File and function in which, and in whatever they call, blocking is allowed."""
 
 
 class Refused(UserError, ValueError):
@@ -77,12 +80,12 @@ class Apart(Generic[T]):
     async def _open(self) -> T:
         if not self._begun:
             self._begun = True
-            threading.Thread(target=self._run, name="apart", daemon=True).start()
+            threading.Thread(target=self._live, name="apart", daemon=True).start()
         return await asyncio.shield(asyncio.wrap_future(self._opened))
 
-    def _run(self) -> None:
-        _may_block()
+    def _live(self) -> None:
         try:
+            _allow_blocking()
             asyncio.run(self._serve())
         except BaseException as error:
             if not self._opened.done():
@@ -110,12 +113,17 @@ class Apart(Generic[T]):
             self._tasks.discard(task)
 
 
-def _may_block() -> None:
-    """Switch LangGraph's check for blocking calls off in this thread.
+def _allow_blocking() -> None:
+    """Tell LangGraph's check for blocking calls that `Apart._live` may block.
 
     The check (blockbuster, in `langgraph dev`) takes every thread with an event loop for the server's. This one is not: what
     blocks here keeps nobody waiting but the run whose loop it is. On the server's loop the check stays as it is.
     """
-    blockbuster = sys.modules.get("blockbuster.blockbuster")
-    if blockbuster is not None:
-        blockbuster._skip.value = True
+    blockbuster = sys.modules.get("blockbuster")
+    if blockbuster is None:
+        return
+    for check in gc.get_objects():  # the server keeps it to itself
+        if type(check) is blockbuster.BlockBuster:
+            for function in check.functions.values():
+                if ALLOWED not in function.can_block_functions:
+                    function.can_block_in(*ALLOWED)

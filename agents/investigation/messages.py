@@ -5,8 +5,6 @@ What was said before is the store's own thread, not the messages: it goes on in 
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -22,7 +20,7 @@ from langgraph.graph.message import add_messages
 
 from dragoman.store.errors import UserError
 
-from .events import Answer, Called, Event, Question, Returned, Stopped
+from .events import Answer, Called, Event, Question, Returned, Statement, Stopped
 from .protocol import Converser
 
 
@@ -57,14 +55,9 @@ class Chat:
         if asked is None or asked.type != "human":
             raise UserError('Say something: the input is {"messages": [{"role": "user", "content": "…"}]}.')
         thread = str(config.get("configurable", {}).get("thread_id") or uuid4())
-        # The conversation is a graph with checkpoints of its own: in the context of this one it would take the server's.
-        here, write = contextvars.copy_context(), get_stream_writer()
-        work = self._answer(thread, str(asked.text), lambda event: here.run(write, event))
-        return await asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-
-    async def _answer(self, thread: str, text: str, tell: Callable[[Any], None]) -> Messages:
+        tell = get_stream_writer()
         said: list[AnyMessage] = []
-        async with aclosing(cast(Any, self._converser.ask(thread, text))) as events:
+        async with aclosing(cast(Any, self._converser.ask(thread, str(asked.text)))) as events:
             async for event in cast(AsyncIterator[Event], events):
                 tell({"event": type(event).__name__.lower(), **asdict(event)})
                 said += _messages(event)
@@ -77,8 +70,18 @@ def _messages(event: Event) -> list[AnyMessage]:
             return [AIMessage("", tool_calls=[{"name": tool, "args": json.loads(json.dumps(arguments)), "id": call}])]
         case Returned(call, tool, text, failed):
             return [ToolMessage(text, tool_call_id=call, name=tool, status="error" if failed else "success")]
-        case Answer() | Question():
-            return [AIMessage(event.text)]
+        case Answer(statements):
+            return [AIMessage("\n\n".join(map(_written, statements)))]
+        case Question(text):
+            return [AIMessage(text)]
         case Stopped(reason):
             return [AIMessage(reason)]
     return []
+
+
+def _written(statement: Statement) -> str:
+    """A statement with what it cites, or marked as conjecture."""
+    cited = "".join(f" [{one.name or one.id[:8]}]" for one in statement.citations)
+    if not statement.conjecture:
+        return statement.text + cited
+    return f"Conjecture{f' ({statement.because})' if statement.because else ''}: {statement.text}{cited}"

@@ -117,8 +117,9 @@ def test_what_users_are_told_comes_out_as_an_error_whose_words_servers_show() ->
         asyncio.run(main(Worker(), "closing"))
 
 
-def test_the_check_for_blocking_calls_is_off_in_that_thread_only() -> None:
-    check = BlockBuster().functions["sqlite3.Connection.execute"]
+def test_the_check_for_blocking_calls_lets_that_thread_block_and_no_other() -> None:
+    blockbuster = BlockBuster()
+    check = blockbuster.functions["sqlite3.Connection.execute"]
 
     async def write() -> int:
         with closing(sqlite3.connect(":memory:")) as connection:
