@@ -50,7 +50,6 @@ class Validator:
             spread = (strength @ strength / size - centre**2) * variance
             constant = len(said) == size and bool((strength == strength[:1]).all())  # rounding would make it more than 0
             r = float((strength @ real[said] / size - centre * mean) / spread**0.5) if spread > 0 and not constant else 0.0
-            rows = self.text.row[said]
-            return Fit(r, contexts.accuracy(rows[np.flatnonzero(np.diff(rows, prepend=-1))]))
+            return Fit(r, contexts.accuracy(self.text.windows(said)))
 
         return validate

@@ -46,7 +46,7 @@ class Groups:
         for bit, at in enumerate(members):
             self.code[at] |= 1 << bit
         for bit, at in enumerate(members):
-            own = self.code[at]
+            own = self.code.take(at)
             first = (own & ((1 << bit) - 1)) == 0
             self.sums += self._tally(own[first], at[first])
 
@@ -59,15 +59,17 @@ class Groups:
     def swapped(self, place: int, at: Longs) -> Doubles:
         """The sums if one of the clauses held for other items. Shape: (weights, cells)."""
         bit = 1 << place
-        here = self._tally(self.code[at] & ~bit, at).reshape(len(self.weights), -1, 2, bit)[:, :, 0]
+        here = self._tally(self.code.take(at) & ~bit, at).reshape(len(self.weights), -1, 2, bit)[:, :, 0]
         rest = self.sums.reshape(len(self.weights), -1, 2, bit).sum(2) - here
         sums = np.stack((rest, here), axis=2).reshape(len(self.weights), -1)
         sums[:, 0] = 0
         return sums
 
     def _tally(self, code: Longs, at: Longs) -> Doubles:
-        cells = self.sums.shape[1]
-        return np.stack([np.bincount(code, None if w is None else w.take(at), cells) for w in self.weights]).astype(np.float64)
+        sums = np.empty_like(self.sums)
+        for row, weight in zip(sums, self.weights, strict=True):
+            row[:] = np.bincount(code, None if weight is None else weight.take(at), len(row))
+        return sums
 
 
 class Board:
@@ -103,14 +105,15 @@ class Cells:
         self.n, self.s = tokens[0], np.where(tokens[0] > 0, tokens[1], 0.0)
         self.hits, self.alarms = contexts
         cells = len(self.n)
-        self.member = ((np.arange(cells)[:, None] >> np.arange(cells.bit_length() - 1)) & 1).astype(bool)
-        self.tokens = int(evidence.known.sum())
+        self.member = ((np.arange(cells)[:, None] >> np.arange(cells.bit_length() - 1)) & 1).astype(np.float64)
+        """1 where a clause holds in a cell. Shape: (cells, clauses)."""
+        self.tokens = evidence.size
         self.sum = evidence.sum
         self.total = evidence.total
 
     def correlation(self, levels: Doubles) -> float:
         """Pearson correlation on train of the prediction with these strengths. Shape of levels: (clauses,)."""
-        p = np.max(np.where(self.member, levels, 0.0), axis=1, initial=0.0)
+        p = np.max(self.member * levels, axis=1, initial=0.0)
         mean_p, mean_y = float(self.n @ p) / self.tokens, self.sum / self.tokens
         covariance = float(self.s @ p) / self.tokens - mean_p * mean_y
         variance = (float(self.n @ (p * p)) / self.tokens - mean_p**2) * (self.total / self.tokens - mean_y**2)
@@ -122,14 +125,14 @@ class Cells:
 
     def errors(self, levels: Doubles, place: int, choices: Doubles) -> Doubles:
         """Squared error on train, less a constant, with each of the strengths tried for one clause. Shape: (choices,)."""
-        others = np.where(self.member, levels, 0.0)
-        others[:, place] = 0.0
-        p = np.maximum(others.max(axis=1)[None], np.where(self.member[:, place], choices[:, None], 0.0))
+        others = levels.copy()
+        others[place] = 0.0
+        p = np.maximum((self.member * others).max(axis=1), choices[:, None] * self.member[:, place])
         return np.asarray((p * p) @ self.n - 2 * p @ self.s)
 
 
 def _fit_levels(clauses: Sequence[Clause], cells: Cells) -> tuple[Pattern, Fit]:
-    mean = np.array([(cells.s @ column) / max(1.0, cells.n @ column) for column in cells.member.T])
+    mean = (cells.s @ cells.member) / np.maximum(1.0, cells.n @ cells.member)
     levels = _VALUES[np.argmin(np.abs(_VALUES[None] - mean[:, None]), axis=1)]
     for _ in range(6):
         before = levels.copy()

@@ -82,6 +82,8 @@ class Evidence:
         self.contexts = Contexts(bank.text, at, firing, bank.text.ids[at[firing]], rows)
         self.known = bank.text.outside(rows)
         """Which tokens anything is known about. Shape: (tokens,)."""
+        self.size = int(self.known.sum())
+        """How many these are."""
         self._sampled = len(rows) > 0
         self.free = np.ones(len(bank.text), bool)
         self.left = {offset: bank.counts(offset).copy() for offset in (0, *OFFSETS)}
@@ -108,8 +110,7 @@ class Evidence:
         """Train contexts in which a clause holds somewhere; remembered. Shape: (found,)."""
         key = (tokens, conditions)
         if key not in self._rows:
-            row = self.bank.text.row[self.places(tokens, conditions)]
-            self._rows[key] = row[np.flatnonzero(np.diff(row, prepend=-1))]
+            self._rows[key] = self.bank.text.windows(self.places(tokens, conditions))
         return self._rows[key]
 
     def cover(self, at: Longs) -> None:

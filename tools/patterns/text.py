@@ -110,6 +110,13 @@ class PatternText:
         left[rows] = False
         return left[self.row]
 
+    def windows(self, at: Longs) -> Longs:
+        """The windows in which these tokens, given in ascending order, lie. Shape: (windows,)."""
+        row = self.row.take(at)
+        first = np.ones(len(row), bool)
+        np.not_equal(row[1:], row[:-1], out=first[1:])
+        return row[first]
+
     def shifted(self, offset: int) -> Ints:
         """Token id so many places away in the same window, or the number of token ids where the window has ended.
         Shape: (tokens,)."""
