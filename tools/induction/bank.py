@@ -152,9 +152,31 @@ class Bank:
         nameable = np.append((counts >= 3) & np.array(fine, bool), False)
         return Lexicon(size, np.arange(size + 1), texts, nameable, np.ones(size + 1), usage, MAX_WORD_AFFIXES)
 
+    @property
+    def flags(self) -> list[Condition]:
+        """Conditions that need no token set."""
+        return self._flags[0]
+
+    def flag_sums(self, at: NDArray[np.int64], weight: NDArray[np.floating] | None = None) -> NDArray[np.float64]:
+        """Sum of the weights of those of the tokens for which each of the flags holds; their number without weights.
+        Shapes: (at,), (conditions,)."""
+        _, kind, flags = self._flags
+        return np.asarray(np.bincount(kind.take(at), weight, len(flags)) @ flags)
+
+    def flags_of(self, at: NDArray[np.int64]) -> Floats:
+        """1 where a flag holds for a token. Shapes: (at,), (at, conditions)."""
+        _, kind, flags = self._flags
+        return flags.take(kind.take(at), 0)
+
     @cached_property
-    def flags(self) -> tuple[list[Condition], NDArray[np.uint8]]:
-        """Conditions that need no token set, and where they hold. Shape: (tokens, conditions)."""
+    def flag_counts(self) -> NDArray[np.float64]:
+        """How often each of the flags holds. Shape: (conditions,)."""
+        return self.flag_sums(self.text.index)
+
+    @cached_property
+    def _flags(self) -> tuple[list[Condition], NDArray[np.int64], Floats]:
+        """The flags. Tokens for which the same ones hold are of one kind: the kind of each (tokens,), and where a flag holds
+        for a kind (kinds, conditions)."""
         tried: list[Condition] = [Flag(name) for name in FLAGS]
         tried += [Inside(name) for name in SPANS]
         tried += [Position("first", count) for count in POSITIONS]
@@ -165,25 +187,13 @@ class Bank:
             if 20 <= mask.sum() <= 0.995 * len(mask):
                 kept.append(condition)
                 columns.append(mask)
-        table = np.stack(columns, axis=1).astype(np.uint8) if columns else np.zeros((len(self.text), 0), np.uint8)
-        return kept, np.ascontiguousarray(table)
-
-    @cached_property
-    def flag_counts(self) -> NDArray[np.float64]:
-        """How often each of the flags holds. Shape: (conditions,)."""
-        return np.asarray(self.flags[1].sum(0, dtype=np.float64))
-
-    @cached_property
-    def flag_kinds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Tokens for which the same flags hold are of one kind: the kind of each (tokens,), its flags (kinds, conditions)."""
-        table = self.flags[1]
-        packed = np.packbits(table, axis=1)
-        code = np.zeros(len(table), np.int64)
-        for column in packed.T:
-            code = np.unique(code * 256 + column, return_inverse=True)[1]
-        flags = np.zeros((int(code.max(initial=0)) + 1, table.shape[1]), np.int64)
-        flags[code] = table
-        return code, flags
+        table = np.stack(columns, axis=1) if columns else np.zeros((len(self.text), 0), bool)
+        kind = np.zeros(len(table), np.int64)
+        for column in np.packbits(table, axis=1).T:
+            kind = np.unique(kind * 256 + column, return_inverse=True)[1]
+        flags = np.zeros((int(kind.max(initial=0)) + 1, len(kept)), np.float32)
+        flags[kind] = table
+        return kept, kind, flags
 
     @cached_property
     def rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -59,16 +59,23 @@ class Groups:
     def swapped(self, place: int, at: Longs) -> Doubles:
         """The sums if one of the clauses held for other items. Shape: (weights, cells)."""
         bit = 1 << place
-        here = self._tally(self.code.take(at) & ~bit, at).reshape(len(self.weights), -1, 2, bit)[:, :, 0]
-        rest = self.sums.reshape(len(self.weights), -1, 2, bit).sum(2) - here
-        sums = np.stack((rest, here), axis=2).reshape(len(self.weights), -1)
-        sums[:, 0] = 0
-        return sums
+        sums = self.sums.reshape(len(self.weights), -1, 2, bit).copy()
+        here = self._tally(self.code.take(at) & ~bit, at).reshape(sums.shape)[:, :, 0]
+        sums[:, :, 0] = sums.sum(2) - here
+        sums[:, :, 1] = here
+        flat = sums.reshape(len(self.weights), -1)
+        flat[:, 0] = 0
+        return flat
 
     def _tally(self, code: Longs, at: Longs) -> Doubles:
         sums = np.empty_like(self.sums)
         for row, weight in zip(sums, self.weights, strict=True):
-            row[:] = np.bincount(code, None if weight is None else weight.take(at), len(row))
+            if weight is None:
+                row[:] = np.bincount(code, None, len(row))
+            else:
+                own = weight.take(at)
+                heavy = np.flatnonzero(own != 0)  # most weigh nothing
+                row[:] = np.bincount(code.take(heavy), own.take(heavy), len(row))
         return sums
 
 

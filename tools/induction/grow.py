@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from dragoman.tools.patterns.evaluate import holds, where
 from dragoman.tools.patterns.language import ANY, Clause, Condition, Form, Like, Near, OneOf, Tokens, Unless, Word
 from dragoman.tools.patterns.usage import Usage
 
-from .bank import Bank
+from .bank import Bank, Lexicon
 from .contexts import FIRES, Contexts
 from .cues import cue_conditions
 from .sets import PENALTY, Ask, Doubles, Gain, Option, set_options, tallies, tally
@@ -121,8 +121,7 @@ class Evidence:
             left -= np.bincount(text.shifted(offset)[at], minlength=len(left))
         for place, left in self.left_words.items():
             left -= np.bincount(text.words_at(place)[at], minlength=len(left))
-        kind, flags = bank.flag_kinds
-        self.left_flags -= np.bincount(kind[at], minlength=len(flags)) @ flags
+        self.left_flags -= bank.flag_sums(at)
 
 
 def squares(n: Doubles, s: Doubles) -> Doubles:
@@ -190,18 +189,16 @@ def _roots(evidence: Evidence) -> list[Node]:
     bank, text = evidence.bank, evidence.bank.text
     active = evidence.at[evidence.free[evidence.at]]
     value = evidence.y[active].astype(np.float64)
-    size = bank.tokens.size + 1
     asks: list[Ask] = []
-    sums = [(evidence.left[offset], tally(text.shifted(offset)[active], value, size)) for offset in (0, *OFFSETS)]
+    size, many = bank.tokens.size + 1, bank.words.size + 1
+    sums = [(evidence.left[offset], tally(text.shifted(offset).take(active), value, size)) for offset in (0, *OFFSETS)]
     for offset, one in zip((0, *OFFSETS), tallies(bank.tokens, sums), strict=True):
         asks.append(Ask(one, squares, partial(_at, offset), 2.0 if offset else 0.0, most=3))
-    many = bank.words.size + 1
-    sums = [(evidence.left_words[place], tally(text.words_at(place)[active], value, many)) for place in WORD_PLACES]
+    sums = [(evidence.left_words[place], tally(text.words_at(place).take(active), value, many)) for place in WORD_PLACES]
     for place, one in zip(WORD_PLACES, tallies(bank.words, sums), strict=True):
         asks.append(Ask(one, squares, partial(Word, place), 3.0 if place else 2.0))
-    flags, table = bank.flags
-    gains = squares(evidence.left_flags, value @ table[active])
-    others = [Option(float(g) / evidence.total - 3 * PENALTY, flag, 3.0) for flag, g in zip(flags, gains, strict=True)]
+    gains = squares(evidence.left_flags, bank.flag_sums(active, value))
+    others = [Option(float(g) / evidence.total - 3 * PENALTY, flag, 3.0) for flag, g in zip(bank.flags, gains, strict=True)]
     scores = [option.score for option in others]
     options = [*set_options(asks, evidence.total, 0.0, scores, 2 * BEAM), *others]
     options.sort(key=lambda option: -option.score)
@@ -293,21 +290,22 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool, most: i
     """The best ways to narrow a clause, the best first. `gain` judges what is left; `negate` also tries what to leave out."""
     bank, text = evidence.bank, evidence.bank.text
     at, weight = _sample(evidence, node.at)
-    value = evidence.y[at].astype(np.float64)
+    value = evidence.y.take(at).astype(np.float64)
     mass = weight * value
     size, sum_ = weight.sum(), mass.sum()
+    active = np.flatnonzero(value)
     parent = float(gain(size, sum_)) / evidence.total if negate else 0.0
 
     def rest(n: Doubles, s: Doubles) -> Doubles:
         return gain(size - n, sum_ - s)
 
+    def counted(lexicon: Lexicon, ids: NDArray[Any]) -> tuple[Doubles, Doubles]:
+        return tally(ids, weight, lexicon.size + 1), tally(ids[active], mass[active], lexicon.size + 1)
+
     asks: list[Ask] = []
     used: set[Condition] = {condition.inner if isinstance(condition, Unless) else condition for condition in node.conditions}
     taken = {condition.offset for condition in used if isinstance(condition, Near)}
-    sums = []
-    for offset in (0, *OFFSETS):
-        ids = text.shifted(offset)[at]
-        sums.append((tally(ids, weight, bank.tokens.size + 1), tally(ids, mass, bank.tokens.size + 1)))
+    sums = [counted(bank.tokens, text.shifted(offset).take(at)) for offset in (0, *OFFSETS)]
     for offset, one in zip((0, *OFFSETS), tallies(bank.tokens, sums), strict=True):
         if offset == 0:
             asks.append(Ask(one, gain, lambda tokens: None if _both_like(node.tokens, tokens) else tokens))
@@ -317,13 +315,11 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool, most: i
             asks.append(Ask(one, rest, partial(_not_beside, offset), 4.0, 1, MAX_DENIED))
     taken_words = {condition.place for condition in used if isinstance(condition, Word)}
     open_ = [place for place in WORD_PLACES if place not in taken_words]
-    sums = []
-    for place in open_:
-        word, many = text.words_at(place)[at], bank.words.size + 1
-        sums.append((tally(word, weight, many), tally(word, mass, many)))
-    for place, one in zip(open_, tallies(bank.words, sums) if open_ else [], strict=True):
+    sums = [counted(bank.words, text.words_at(place).take(at)) for place in open_]
+    for place, one in zip(open_, tallies(bank.words, sums), strict=True):
         asks.append(Ask(one, gain, partial(Word, place), 3.0))
-    others = _flag_options(evidence, used, at, weight, mass, gain, rest if negate else None)
+    n, s = (np.stack((weight, mass)).astype(np.float32) @ bank.flags_of(at)).astype(np.float64)
+    others = _flag_options(evidence, used, gain(n, s), rest(n, s) if negate else None)
     others += [
         Option(score, what, words)
         for score, what, words in cue_conditions(evidence.bank, at, weight, value, gain, evidence.total)
@@ -334,22 +330,16 @@ def narrowings(evidence: Evidence, node: Node, gain: Gain, negate: bool, most: i
     return sorted(better, key=lambda option: -option.score)[:most]
 
 
-def _flag_options(
-    evidence: Evidence, used: set[Condition], at: Longs, weight: Doubles, mass: Doubles, gain: Gain, rest: Gain | None
-) -> list[Option]:
-    flags, table = evidence.bank.flags
-    both = np.stack((weight, mass)).astype(np.float32) @ table[at].astype(np.float32)
-    n, s = both.astype(np.float64)
+def _flag_options(evidence: Evidence, used: set[Condition], gains: Doubles, denied: Doubles | None) -> list[Option]:
+    """Flags, and what none of them may hold for. `gains`, `denied`: reduction of the squared error. Shapes: (conditions,)."""
+    flags, total = evidence.bank.flags, evidence.total
     options = [
-        Option(float(g) / evidence.total - 3 * PENALTY, flag, 3.0)
-        for flag, g in zip(flags, gain(n, s), strict=True)
-        if flag not in used
+        Option(float(g) / total - 3 * PENALTY, flag, 3.0) for flag, g in zip(flags, gains, strict=True) if flag not in used
     ]
-    if rest is not None:
-        gains = rest(n, s)
+    if denied is not None:
         options += [
-            Option(float(g) / evidence.total - 4 * PENALTY, Unless(flag), 4.0)  # type: ignore[arg-type]
-            for flag, g in zip(flags, gains, strict=True)
+            Option(float(g) / total - 4 * PENALTY, Unless(flag), 4.0)  # type: ignore[arg-type]
+            for flag, g in zip(flags, denied, strict=True)
             if flag not in used
         ]
     return options

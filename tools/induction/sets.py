@@ -32,8 +32,13 @@ PENALTY = 0.0025
 """Share of the total squares that every further word of a label must bring."""
 LIKE_WORDS = 3.0
 """Words of the shortest "used like"."""
+MAX_LIKED = 3
+"""Most tokens that "used like" names."""
 ROUNDING = 1e-6
 """By how much less a score may be than the one it must reach before it is passed over: sums are rounded."""
+
+_CLOSENESS = list(COSINE)
+_LEAST = np.array(list(COSINE.values()), np.float32)[:, None, None]
 
 
 class Candidate(NamedTuple):
@@ -56,7 +61,7 @@ def tally(ids: NDArray[np.int64] | NDArray[np.int32], weight: Doubles, size: int
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts and sums of a place (the token itself, or a neighbour) over the tokens under study."""
+    """Counts and sums of a place (the token itself, a neighbour, a word) over the tokens under study."""
 
     n: Doubles
     """Tokens with each token id at the place; the last entry is for "outside the window". Shape: (vocabulary + 1,)."""
@@ -69,7 +74,7 @@ class Tally:
 
     @property
     def forms(self) -> Doubles:
-        """The same two for each of the bank's forms. Shape: (forms, 2)."""
+        """The same two for each of the lexicon's forms. Shape: (forms, 2)."""
         return self.places.forms[:, 2 * self.number : 2 * self.number + 2]
 
 
@@ -146,12 +151,10 @@ def token_sets(ask: Ask, total: float, bound: float, floor: float = -np.inf) -> 
 
     `bound`: what no set exceeds, as a share of the total.
     """
-    tally, gain = ask.tally, ask.gain
-    lexicon = tally.places.lexicon
-    found = [*_lists(lexicon, tally.n, tally.s, gain, total, ask.limit), *_forms(lexicon, tally.forms, gain, total)]
+    found = [*_lists(ask.tally, ask.gain, total, ask.limit), *_forms(ask.tally, ask.gain, total)]
     likes = bound - PENALTY * LIKE_WORDS
     if likes > floor and sum(candidate.score > likes for candidate in found) < ask.most:
-        found += _likes(lexicon, tally.n, tally.s, gain, total, bound)
+        found += _likes(ask.tally, ask.gain, total, bound)
     return sorted(found, key=lambda candidate: -candidate.score)[: ask.most]
 
 
@@ -166,22 +169,19 @@ def _unlimited(tally: Tally, gain: Gain) -> float:
 
 def _highest(values: Doubles, most: int) -> NDArray[np.int64]:
     """Places of the highest values, the highest first, of equal ones the first first. Shape: (at most `most`,)."""
-    if len(values) <= 4 * most:
-        return np.argsort(-values, kind="stable")[:most]
-    least = np.partition(values, len(values) - most)[len(values) - most]
-    enough = np.flatnonzero(values >= least)
-    return enough[np.argsort(-values[enough], kind="stable")[:most]]
+    return np.argsort(-values, kind="stable")[:most]
 
 
 def _candidate(gain: float, total: float, tokens: Tokens, words: float) -> Candidate:
     return Candidate(gain / total - PENALTY * words, gain, tokens, words)
 
 
-def _lists(lexicon: Lexicon, n: Doubles, s: Doubles, gain: Gain, total: float, limit: int) -> list[Candidate]:
+def _lists(place: Tally, gain: Gain, total: float, limit: int) -> list[Candidate]:
+    lexicon = place.places.lexicon
     symbols = len(lexicon.texts) + 1
-    count = tally(lexicon.symbol_of, n, symbols)
-    mass = tally(lexicon.symbol_of, s, symbols)
-    chosen, best = _pick(count, mass, lexicon.nameable, lexicon.price, gain, total, limit)
+    count = tally(lexicon.symbol_of, place.n, symbols)
+    mass = tally(lexicon.symbol_of, place.s, symbols)
+    chosen, best = _pick(count, mass, lexicon.nameable, PENALTY * total * lexicon.price, gain, limit)
     if not chosen:
         return []
     texts = tuple(lexicon.texts[symbol] for symbol in chosen)
@@ -189,40 +189,39 @@ def _lists(lexicon: Lexicon, n: Doubles, s: Doubles, gain: Gain, total: float, l
 
 
 def _pick(
-    count: Doubles, mass: Doubles, fine: NDArray[np.bool_], price: Doubles, gain: Gain, total: float, limit: int
+    count: Doubles, mass: Doubles, fine: NDArray[np.bool_], cost: Doubles, gain: Gain, limit: int
 ) -> tuple[list[int], float]:
-    """Up to `MAX_LITERALS` entries, each of which brings more than it costs, and what they bring."""
+    """Up to `limit` entries, each of which brings more than it costs, and what they bring."""
     live = np.flatnonzero((count > 0) & fine)
-    order = live[_highest(gain(count[live], mass[live]) - PENALTY * total * price[live], 40)]
-    if len(order) == 0:
-        return [], 0.0
+    order = live[_highest(gain(count[live], mass[live]) - cost[live], 40)]
+    count, mass, cost = count[order], mass[order], cost[order]
     chosen: list[int] = []
-    size, sum_, best = 0.0, 0.0, -np.inf
-    while len(chosen) < limit:
-        trial = gain(size + count[order], sum_ + mass[order])
-        net = trial - PENALTY * total * price[order]
+    size, sum_, best = 0.0, 0.0, 0.0
+    while len(chosen) < min(limit, len(order)):
+        trial = gain(size + count, sum_ + mass)
+        net = trial - cost
+        net[chosen] = -np.inf
         pick = int(np.argmax(net))
         if chosen and net[pick] < best:
             break
-        best, size, sum_ = float(trial[pick]), size + count[order[pick]], sum_ + mass[order[pick]]
-        chosen.append(int(order[pick]))
-        order = np.delete(order, pick)
-        if len(order) == 0:
-            break
-    return chosen, best
+        best, size, sum_ = float(trial[pick]), size + count[pick], sum_ + mass[pick]
+        chosen.append(pick)
+        count[pick] = mass[pick] = 0.0
+    return [int(order[pick]) for pick in chosen], best
 
 
-def _forms(lexicon: Lexicon, sums: Doubles, gain: Gain, total: float) -> list[Candidate]:
-    factors = lexicon.forms.factors
-    gains = gain(sums[:, 0], sums[:, 1])
+def _forms(place: Tally, gain: Gain, total: float) -> list[Candidate]:
+    factors = place.places.lexicon.forms.factors
+    gains = gain(place.forms[:, 0], place.forms[:, 1])
     best = np.argsort(-gains, kind="stable")[:2]
     return [
         _candidate(float(gains[i]), total, Tokens(((factors[i],),)), 1.0 if isinstance(factors[i], Form) else 3.0) for i in best
     ]
 
 
-def _likes(lexicon: Lexicon, n: Doubles, s: Doubles, gain: Gain, total: float, bound: float) -> list[Candidate]:
+def _likes(place: Tally, gain: Gain, total: float, bound: float) -> list[Candidate]:
     """The best set "used like" up to three of the most telling units. `bound`: what no set exceeds, as a share of the total."""
+    lexicon, n, s = place.places.lexicon, place.n, place.s
     usage = lexicon.usage
     live = np.flatnonzero(n[:-1] > 0)
     named = live[lexicon.comparable[live]]
@@ -232,29 +231,23 @@ def _likes(lexicon: Lexicon, n: Doubles, s: Doubles, gain: Gain, total: float, b
         return []
     sums = np.stack((n[live], s[live]), axis=1).astype(np.float32)
     directions = np.stack([usage.direction(name) for name in names])
-    each = np.stack([lexicon.cosines(name) for name in names]).take(live, 1)
+    each = np.stack([lexicon.cosines(name).take(live) for name in names])
     best: Candidate | None = None
-    chosen: tuple[int, ...] = ()
-    for size in (1, 2, 3):
-        if best and bound - PENALTY * (2.0 + size) < best.score:
+    chosen: list[int] = []
+    while len(chosen) < min(MAX_LIKED, len(names)):
+        words = LIKE_WORDS + len(chosen)
+        if best and bound - PENALTY * words < best.score:
             break
-        others = list(chosen)
-        length = np.linalg.norm(directions + directions[others].sum(0), axis=1, keepdims=True)
-        near = (each + each[others].sum(0)) / np.maximum(length, 1e-9)
-        found: Candidate | None = None
-        pick_found = 0
-        for closeness, least in COSINE.items():
-            both = ((near >= least).astype(np.float32) @ sums).astype(np.float64)
-            gains = gain(both[:, 0], both[:, 1])
-            gains[list(chosen)] = -np.inf
-            pick = int(np.argmax(gains))
-            tokens = Tokens(((Like(closeness, tuple(names[i] for i in (*chosen, pick))),),))
-            candidate = _candidate(float(gains[pick]), total, tokens, 2.0 + size)
-            if found is None or candidate.score > found.score:
-                found, pick_found = candidate, pick
-        if found is None or (best and found.score <= best.score) or not np.isfinite(found.score):
+        length = np.linalg.norm(directions + directions[chosen].sum(0), axis=1, keepdims=True)
+        near = (each + each[chosen].sum(0)) / np.maximum(length, 1e-9)
+        both = ((near >= _LEAST).astype(np.float32) @ sums).astype(np.float64)
+        gains = gain(both[..., 0], both[..., 1])
+        gains[:, chosen] = -np.inf
+        closeness, pick = divmod(int(np.argmax(gains)), len(names))
+        tokens = Tokens(((Like(_CLOSENESS[closeness], tuple(names[i] for i in (*chosen, pick))),),))
+        found = _candidate(float(gains[closeness, pick]), total, tokens, words)
+        if best and found.score <= best.score:
             break
-        best, chosen = found, (*chosen, pick_found)
-        if len(names) <= size:
-            break
+        best = found
+        chosen.append(pick)
     return [best] if best else []

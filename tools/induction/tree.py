@@ -125,10 +125,8 @@ def _best(evidence: Evidence, leaf: Leaf) -> Split | None:
             members = np.zeros(size, bool)
             members[order[: pick + 1]] = True
             best = Split(float(gain[pick]), offset, members & (s > 0), None)
-    flags, table = evidence.bank.flags
-    counts = evidence.bank.flag_counts if len(at) == len(text) else table[at].sum(0, dtype=np.float64)
-    masses = value @ table[active]
-    for flag, count_, mass_ in zip(flags, counts, masses, strict=True):
+    bank = evidence.bank
+    for flag, count_, mass_ in zip(bank.flags, bank.flag_sums(at), bank.flag_sums(active, value), strict=True):
         if FEWEST <= count_ <= n_all - FEWEST:
             gain_ = mass_**2 / count_ + (s_all - mass_) ** 2 / (n_all - count_) - whole
             if gain_ > (best.gain if best else 1e-9):

@@ -44,9 +44,13 @@ def where(clause: Clause, text: PatternText) -> NDArray[np.int64]:
     """Indices of the tokens for which a clause holds, ascending. Shape: (found,)."""
     rest = list(clause.conditions)
     near = next((condition for condition in rest if isinstance(condition, Near)), None)
+    word = next((condition for condition in rest if isinstance(condition, Word)), None)
     if clause.tokens == ANY and near is not None:
         rest.remove(near)
         found = _beside(near, text)
+    elif clause.tokens == ANY and word is not None:
+        rest.remove(word)
+        found = _within(word, text)
     else:
         found = text.places_of(clause.tokens)
     for condition in rest:
@@ -57,10 +61,16 @@ def where(clause: Clause, text: PatternText) -> NDArray[np.int64]:
 def _beside(near: Near, text: PatternText) -> NDArray[np.int64]:
     """Indices of the tokens that have a token of the set so many places away in their window. Shape: (found,)."""
     there = text.places_of(near.tokens)
+    if near.offset > 0:
+        return there[text.position.take(there) >= near.offset] - near.offset
     here = there - near.offset
-    inside = (here >= 0) & (here < len(text))
-    here, there = here[inside], there[inside]
-    return cast(NDArray[np.int64], here[text.row.take(here) == text.row.take(there)])
+    here = here[: np.searchsorted(here, len(text))]
+    return here[text.position.take(here) >= -near.offset]
+
+
+def _within(word: Word, text: PatternText) -> NDArray[np.int64]:
+    """Indices of the tokens whose word at the place is in the set. Shape: (found,)."""
+    return np.flatnonzero(text.word_mask(word.words).take(text.words_at(word.place)))
 
 
 def holds(condition: Condition, text: PatternText, at: NDArray[np.int64]) -> Mask:
