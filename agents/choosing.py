@@ -48,7 +48,7 @@ def choose(board: Board, chance: float, gain: float) -> Choice:
         if statuses[found.id] == "supported":
             return Choice(found, figure, "supported by experiments; validation could not score it", len(rivals))
         reason = figure.unscored if figure is not None else "it was not gauged"
-        return Choice(None, figure, f"nothing but a model's word speaks for {found.called}: {reason}")
+        return Choice(None, figure, f"{WORD} {found.called}: {reason}")
     if (figure.value if figure.low is None else figure.low) <= chance:
         return Choice(
             None, figure, f"no hypothesis predicts the feature: {found.called}, the best, has {figure} (chance {chance:g})"
@@ -56,6 +56,8 @@ def choose(board: Board, chance: float, gain: float) -> Choice:
     return Choice(found, figure, of, len(rivals))
 
 
+WORD = "nothing but a model's word speaks for"
+"""How the reason begins where there is no label because its hypothesis could not be gauged."""
 STANDING: Mapping[Status, int] = {"supported": 2, "inconclusive": 1, "proposed": 1, "refuted": 0}
 
 

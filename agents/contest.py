@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from dragoman.evals.benchmark.entrants import Entry, Explained, Said, Spent
+from dragoman.evals.benchmark.entrants import Entry, Explained, Said, Spent, paid
 from dragoman.evals.benchmark.suite import Trial
 from dragoman.evals.gateway.budget import Budget
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
+from dragoman.store.trails import Trails
 
 from .campaign import Means, Wish, campaign
+from .choosing import WORD
+from .gauge import NO_READER
 from .induction import Induction
 from .ladder import MOST, spent
 from .models import is_induction
@@ -49,7 +52,22 @@ class Campaigned:
                 for label in store.ledger.labels(run=run)
             }
             missing = {feature: reason for feature, _, reason in store.ledger.failures(run) if feature not in labels}
-        return Entry(labels, missing, Spent(*spent(trial.store, run, trial.features)), run)
+            labels |= _words(store, run, missing)
+            bill = paid(store, run)
+        missing = {feature: reason for feature, reason in missing.items() if feature not in labels}
+        took = spent(trial.store, run, trial.features)
+        return Entry(labels, missing, replace(bill, forwarded=took.forwarded, read=took.read, calls=took.calls), run)
+
+
+def _words(store: Store, run: str, missing: Mapping[int, str]) -> dict[int, Said]:
+    """Words for which nothing speaks only because nobody read them: here the benchmark's judge does, or they are unscored."""
+    trails, found = Trails(store.ledger.path), {}
+    for feature, reason in missing.items():
+        for one in trails.hypotheses(run, feature):
+            if reason == f"{WORD} {one.called}: {NO_READER}":
+                found[feature] = Said(one.name, one.description, None)
+    trails.close()
+    return found
 
 
 def induction() -> Explained:

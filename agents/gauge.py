@@ -15,10 +15,12 @@ from dragoman.store.features import Store
 from dragoman.store.findings import Gauged, Hypothesis
 from dragoman.tools.patterns import parse
 
-__all__ = ["MARGIN", "Gauge", "Gauged", "JudgeGauge", "PatternGauge"]
+__all__ = ["MARGIN", "NO_READER", "Gauge", "Gauged", "JudgeGauge", "PatternGauge"]
 
 SIZES = Sizes(positives=12, negatives=12, top=4, quarter=1, silent=4)
 """Validation contexts that a judge is asked about for each hypothesis."""
+NO_READER = "it has no pattern, and no judge that reads words was given"
+"""Why the words of a hypothesis could not be gauged."""
 MARGIN = 0.05
 """A label that does as well on a neighbour, up to this, says too little."""
 
@@ -65,7 +67,7 @@ class PatternGauge:
 
     async def _on(self, hypothesis: Hypothesis, feature: int) -> Gauged:
         if hypothesis.pattern is None:
-            return Gauged("pattern.r", None, 0, unscored="it has no pattern, and no judge that reads words was given")
+            return Gauged("pattern.r", None, 0, unscored=NO_READER)
         try:
             pattern = parse(hypothesis.pattern)
         except ToolError as error:

@@ -10,11 +10,14 @@ import typer
 from .options import Json, Quiet, Seed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Group
 
     from dragoman.agents.campaign import Means
     from dragoman.evals.benchmark.board import Board
     from dragoman.evals.benchmark.entrants import Entrant
+    from dragoman.evals.benchmark.reading import Portion
     from dragoman.evals.benchmark.running import Reads, Result
     from dragoman.evals.benchmark.suite import Suite
     from dragoman.evals.gateway.budget import Budget
@@ -28,6 +31,11 @@ CONTESTANTS = (
     "adds the imported labels: all, unless some are named as the page names them."
 )
 JUDGE = "Also have this model read the words of labels: vllm:URL, openai:MODEL, anthropic:MODEL. [default: patterns are executed]"
+READS = "What the judge reads of a label, a request for each text: recovery (fresh texts), detection (test texts)."
+GAUGE = (
+    "Who tells labelers with a model how their hypotheses do on validation: pattern, or a model by name. [default: the judge, "
+    "else pattern]"
+)
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks of labels on features whose truth is known.")
 
@@ -47,6 +55,14 @@ def labels(
     texts: Annotated[int, typer.Option(help="Fresh texts of each kind for a feature.", min=4)] = 20,
     store: Annotated[Path | None, typer.Option(help="The store of the suites store and import.", show_default=False)] = None,
     judge: Annotated[str | None, typer.Option(help=JUDGE, show_default=False)] = None,
+    judge_scores: Annotated[str, typer.Option(help=READS)] = "recovery,detection",
+    judge_features: Annotated[
+        int | None, typer.Option(help="Features of a trial that the judge reads, at most.", min=1, show_default=False)
+    ] = None,
+    judge_texts: Annotated[
+        int | None, typer.Option(help="Texts that it reads for each score of a label, at most.", min=2, show_default=False)
+    ] = None,
+    gauge: Annotated[str | None, typer.Option(help=GAUGE, show_default=False)] = None,
     budget_tokens: Annotated[
         int | None, typer.Option(help="Model tokens that each run may spend.", min=1, show_default=False)
     ] = None,
@@ -80,6 +96,9 @@ def labels(
         dragoman bench labels --contestants induction,one-shot:vllm:http://127.0.0.1:8000/v1,labeler:vllm:http://127.0.0.1:8000/v1
 
         dragoman bench labels --suite store --store S --contestants induction,lookup --features 100
+
+        dragoman bench labels --contestants induction,one-shot:openai:gpt-5.1,oracle --features 8 --seeds 1 --judge
+        openai:gpt-5.1 --judge-scores recovery --judge-texts 8
     """
     from dragoman.agents.campaign import Means as Allowed
     from dragoman.agents.contest import evened
@@ -96,10 +115,15 @@ def labels(
     chosen = suites(names(suite), store)
     each, budget = Budget(budget_tokens_per_feature, budget_usd_per_feature), Budget(budget_tokens, budget_usd)
     means = Allowed(budget, price=price)
+    inner = gauge or judge or "pattern"
     told = imports(names(contestants), store if any(one.name == "import" for one in chosen) else None)
     wanted = [name for name in names(contestants) if not name.startswith("import:")]
-    entered = [*entrants(wanted, judge or "pattern", each, means), *told]
-    settings: dict[str, Any] = {"flags": _flags(budget_tokens_per_feature, budget_usd_per_feature, store)}
+    entered = [*entrants(wanted, inner, each, means), *told]
+    portion = portioned(judge_scores, judge_features, judge_texts)
+    limits = {"--judge-features": judge_features, "--judge-texts": judge_texts, "--gauge": gauge}
+    if judge_scores != "recovery,detection":
+        limits["--judge-scores"] = judge_scores
+    settings: dict[str, Any] = {"flags": _flags(budget_tokens_per_feature, budget_usd_per_feature, store, limits)}
     plan = Plan(
         out,
         chosen,
@@ -107,14 +131,14 @@ def labels(
         range(seed, seed + seeds),
         features,
         texts,
-        _reader(judge, budget, price),
+        _reader(judge, budget, price, portion),
         settings,
     )
     with logging_to(out, "bench"):
         results = run(plan, (lambda line: None) if quiet else say)
         more = evened(_spent(results))
         if more:
-            plan = Plan(**{**vars(plan), "entrants": [*entered, *entrants(more, judge or "pattern", each, means)]})
+            plan = Plan(**{**vars(plan), "entrants": [*entered, *entrants(more, inner, each, means)]})
             results = run(plan, (lambda line: None) if quiet else say)
     boards = board(results, seed)
     write_atomically(out / "leaderboard.html", html(boards, results).encode())
@@ -200,28 +224,41 @@ def imports(wanted: list[str], store: Path | None) -> list[Entrant]:
     return [there[name] for name in asked] or list(there.values())
 
 
+def portioned(scores: str, features: int | None, texts: int | None) -> Portion:
+    """How much a judge reads. Raises UserError for a score that is none."""
+    from dragoman.evals.benchmark.reading import SCORES, Portion
+    from dragoman.store.errors import UserError
+
+    wanted = names(scores)
+    unknown = next((name for name in wanted if name not in SCORES), None)
+    if unknown:
+        raise UserError(f"A judge cannot read {unknown!r}: choose from {', '.join(SCORES)}.")
+    return Portion(tuple(wanted), features, texts)
+
+
 def tables(boards: list[Board]) -> Group:
     """The leaderboards for a terminal."""
     from rich.console import Group
     from rich.markup import escape
     from rich.table import Table
 
-    from dragoman.evals.benchmark.page import NAMED
+    from dragoman.evals.benchmark.page import NAMED, called
 
     from .output import figure
 
     found: list[Any] = []
     for board in boards:
+        names = called([line.contestant for line in board.lines])
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         table.add_column(board.suite, overflow="fold")
         beside = [] if board.headline == "simulation.r" else ["simulation r"]
-        for name in ("n", NAMED[board.headline], f"minus {board.reference}", *beside, "seconds"):
+        for name in ("n", NAMED[board.headline], f"minus {names[board.reference]}", *beside, "seconds"):
             table.add_column(name, justify="right")
         for line in board.lines:
             pairing, simulation = line.against.get(board.headline), line.figures.get("simulation.r")
             quality = line.figures.get(board.headline)
             table.add_row(
-                escape(line.contestant),
+                escape(names[line.contestant]),
                 str(line.n),
                 figure(quality) if quality else "-",
                 figure(pairing.mean, "+.3f") if pairing else "",
@@ -254,20 +291,21 @@ def _spent(results: list[Result]) -> dict[str, Any]:
     return found
 
 
-def _reader(judge: str | None, budget: Budget, price: str | None) -> Reads | None:
+def _reader(judge: str | None, budget: Budget, price: str | None, portion: Portion) -> Reads | None:
     if judge is None:
         return None
     from dragoman.evals.benchmark.reading import ModelReads
     from dragoman.evals.gateway.models import model_named
     from dragoman.evals.gateway.prices import price_from
 
-    return ModelReads(judge, model_named(judge, price=price_from(price) if price else None), budget)
+    return ModelReads(judge, model_named(judge, price=price_from(price) if price else None), budget, portion)
 
 
-def _flags(tokens: int | None, dollars: float | None, store: Path | None) -> list[str]:
+def _flags(tokens: int | None, dollars: float | None, store: Path | None, more: Mapping[str, object]) -> list[str]:
     """What else a command needs to make the same entries."""
     found: list[str] = []
-    for flag, value in (("--budget-tokens-per-feature", tokens), ("--budget-usd-per-feature", dollars), ("--store", store)):
+    asked = {"--budget-tokens-per-feature": tokens, "--budget-usd-per-feature": dollars, "--store": store, **more}
+    for flag, value in asked.items():
         if value is not None:
             found += [flag, str(value)]
     return found

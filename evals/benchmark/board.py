@@ -48,7 +48,9 @@ class Line:
     against: Mapping[str, Pairing]
     """Its figures minus the reference's on the same features; empty for the reference."""
     cost: Mapping[str, float]
-    """For one feature: seconds, tokens, dollars, forwarded, read, calls."""
+    """For one feature: seconds, and the fields of `Spent`."""
+    judged: Mapping[str, float]
+    """The fields of `Spent` that reading its labels took, over all trials; empty without a judge that reads words."""
     whole: bool
     """Whether the seconds are those of all of it."""
     command: str
@@ -121,6 +123,10 @@ class Board:
     """Predictive scores beside recovery."""
     beliefs: Sequence[Belief]
     """Calibration."""
+    judge: str | None = None
+    """The model that read the words of labels; None where none did."""
+    read: Sequence[Part] = ()
+    """Recovery as that judge reads it, text by text: of all features that it read, and in parts."""
 
 
 def board(results: Sequence[Result], seed: int = 0) -> list[Board]:
@@ -169,18 +175,21 @@ def _board(results: Sequence[Result], seed: int) -> Board:
     rank = {line.contestant: line.figures[headline].value if headline in line.figures else -np.inf for line in lines}
     lines.sort(key=lambda line: -np.nan_to_num(rank[line.contestant], nan=-np.inf))
     truth = headline == SHOWN[0]
+    ranked = [line.contestant for line in lines]
+    parts = _parts(results)
+    judged = any(RECOVERED[0] in row.figures for one in results for row in one.rows)
+    read: list[tuple[str, Keep]] = [("all that were read", lambda row: True), *parts] if judged else []
     return Board(
         suite=results[0].suite,
         seeds=tuple(sorted({one.seed for one in results})),
         headline=headline,
         reference=reference,
         lines=lines,
-        parts=[
-            _part(results, part, keep, headline, [line.contestant for line in lines], reference, seed)
-            for part, keep in _parts(results)
-        ],
+        parts=[_part(results, part, keep, headline, ranked, reference, seed) for part, keep in parts],
         worth=[_worth(results, score, headline, seed) for score in _scores(results)] if truth else [],
         beliefs=[found for name in names if (found := _belief(results, name, headline, seed))],
+        judge=next((str(one.config["judge"]) for one in results if one.config.get("judge")), None),
+        read=[part for name, keep in read if (part := _part(results, name, keep, RECOVERED[0], ranked, reference, seed)).n],
     )
 
 
@@ -194,7 +203,9 @@ def _line(results: Sequence[Result], name: str, reference: str, seed: int) -> Li
         if (found := values(own, name, figure, usual))
     }
     against = {} if name == reference else {f: compare(results, name, reference, f, usual, seed) for f in figures}
-    spent = {part.name: sum(getattr(one.spent, part.name) for one in own) / len(rows) for part in fields(own[0].spent)}
+    names = [part.name for part in fields(own[0].spent)]
+    spent = {part: sum(getattr(one.spent, part) for one in own) / len(rows) for part in names}
+    bills = [one.judged for one in own if one.judged is not None]
     return Line(
         contestant=name,
         n=len({one.unit(row) for one in own for row in one.rows if usual(row)}),
@@ -203,6 +214,7 @@ def _line(results: Sequence[Result], name: str, reference: str, seed: int) -> Li
         figures=figures,
         against={figure: pairing for figure, pairing in against.items() if pairing.mean.n},
         cost={"seconds": sum(one.seconds for one in own) / len(rows), **spent},
+        judged={part: float(sum(getattr(bill, part) for bill in bills)) for part in names} if bills else {},
         whole=all(one.whole for one in own),
         command=command(own),
     )
@@ -241,7 +253,7 @@ def _part(
 ) -> Part:
     figures = {one: mean_interval(values(results, one, headline, keep), seed) for one in names}
     against = {one: compare(results, one, reference, headline, keep, seed) for one in names if one != reference}
-    n = len({result.unit(row) for result in results for row in result.rows if keep(row)})
+    n = len({result.unit(row) for result in results for row in result.rows if keep(row) and headline in row.figures})
     return Part(name, n, figures, {one: pairing for one, pairing in against.items() if pairing.mean.n})
 
 

@@ -45,6 +45,10 @@ class Spent:
     """Examples read."""
     calls: int = 0
     """Tools called."""
+    requests: int = 0
+    """Requests to a language model."""
+    unpriced: int = 0
+    """Those of them whose price is not known: the dollars leave them out."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,18 @@ class Oracle:
         labels = {feature: Said(truth.kind, truth.text, truth.pattern, 1.0) for feature, truth in trial.truths.items()}
         missing = {feature: "nothing is known of it" for feature in trial.features if feature not in labels}
         return Entry(labels, missing, knows=True)
+
+
+def paid(store: Store, run: str) -> Spent:
+    """What a run spent on language models, over all its processes."""
+    query = (
+        "SELECT coalesce(sum(tokens), 0) AS tokens, coalesce(sum(cost), 0) AS dollars, count(*) AS requests, "
+        "coalesce(sum(CASE WHEN status = 'settled' AND cost IS NULL THEN 1 ELSE 0 END), 0) AS unpriced "
+        f"FROM model_call WHERE run = '{run}'"
+    )
+    (row,) = list(store.sql(query))
+    tokens, requests, unpriced = int(row["tokens"]), int(row["requests"]), int(row["unpriced"])
+    return Spent(tokens=tokens, dollars=float(row["dollars"]), requests=requests, unpriced=unpriced)
 
 
 def _said(one: Explanation) -> Said:

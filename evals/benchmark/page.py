@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -14,7 +16,7 @@ from dragoman.evals.report.highlight import readable
 from dragoman.evals.report.plots import Axis, Mark, frontier
 from dragoman.evals.statistics import Interval, plain
 
-from .board import SHOWN, Board, Line, Worth
+from .board import SHOWN, Board, Line, Part, Worth
 from .reading import DETECTED, RECOVERED
 from .running import Result, Row
 
@@ -40,7 +42,7 @@ EXAMPLES = 30
 """Features of a suite whose labels are shown on the page."""
 ABOUT = (
     "Means over features with 95 % bootstrap intervals, which resample features; a feature without a label counts as saying "
-    "nothing, a label that cannot be executed is unscored."
+    "nothing, a label that cannot be executed is unscored, and a figure of fewer features than its row says so (n)."
 )
 RECOVERY = (
     "Recovery executes the label's rule on fresh texts, on which the truth and what is like it differ; among equal tokens no "
@@ -49,14 +51,28 @@ RECOVERY = (
 NO_TRUTH = "Nothing is known of these features: there are predictive scores only, on the store's test texts."
 
 
+def called(contestants: Sequence[str]) -> dict[str, str]:
+    """Contestants without the addresses where their models are served, as long as that tells them apart."""
+    short = {name: re.sub(r"(?:vllm|openai|anthropic):https?://([^#]*)(?:#(.+))?$", _model, name) for name in contestants}
+    twice = Counter(short.values())
+    return {name: told if twice[told] == 1 else name for name, told in short.items()}
+
+
+def _model(found: re.Match[str]) -> str:
+    """The model's name, or where it has none its host and port."""
+    address, model = found.groups()
+    return str(model or address.split("/")[0])
+
+
 def pictures(board: Board) -> Markup:
     """Quality against cost."""
+    names = called([line.contestant for line in board.lines])
     priced = any(line.cost["dollars"] for line in board.lines)
     marks = []
     for line in board.lines:
         quality, cost = line.figures.get(board.headline), line.cost["dollars" if priced else "seconds"]
         if quality is not None and quality.n:
-            marks.append(Mark(line.contestant, math.log10(max(cost, 1e-6 if priced else 1e-3)), quality))
+            marks.append(Mark(names[line.contestant], math.log10(max(cost, 1e-6 if priced else 1e-3)), quality))
     if not marks:
         return Markup("")
     costs = [mark.cost for mark in marks]
@@ -82,8 +98,14 @@ def html(boards: Sequence[Board], results: Sequence[Result]) -> str:
             "picture": pictures(board),
             "heads": [NAMED[name] for name in _shown(board)],
             "rows": [_cells(board, line) for line in board.lines],
-            "parts": [_part_cells(board, part) for part in board.parts],
+            "parts": [
+                (figure, [_part_cells(board, part) for part in parts])
+                for figure, parts in ((board.headline, board.parts), (RECOVERED[0], board.read))
+                if parts
+            ],
+            "names": called([line.contestant for line in board.lines]),
             "order": [line.contestant for line in board.lines],
+            "judge": _judge(board),
             "worth": [_worth_cells(one) for one in board.worth],
             "examples": _examples(board, results),
         }
@@ -97,39 +119,42 @@ def markdown(boards: Sequence[Board]) -> str:
     lines = ["# Label benchmarks", "", ABOUT, ""]
     for board in boards:
         shown = _shown(board)
+        names = called([line.contestant for line in board.lines])
         heads = ["contestant", "n", "labeled", *(NAMED[name] for name in shown)]
-        heads += [f"minus {board.reference}", "seconds", "tools called", "subject tokens", "model tokens", "dollars"]
+        heads += [f"minus {names[board.reference]}", "seconds", "tools called", "subject tokens", "model tokens", "dollars"]
         about = RECOVERY if _truth(board) else NO_TRUTH
-        lines += [f"## {board.suite}", "", about, "", f"Seeds {', '.join(map(str, board.seeds))}.", "", *_table(heads)]
+        lines += [
+            f"## {board.suite}",
+            "",
+            about,
+            "",
+            f"Seeds {', '.join(map(str, board.seeds))}.",
+            "",
+            *_judged(board),
+            *_table(heads),
+        ]
         for line in board.lines:
             cost = line.cost
-            cells = [line.contestant, str(line.n), f"{line.labeled:.0%}", *(_figure(line.figures.get(name)) for name in shown)]
+            figures = [_figure(line.figures.get(name), n=line.n) for name in shown]
+            cells = [names[line.contestant], str(line.n), f"{line.labeled:.0%}", *figures]
             cells += [
                 _difference(board, line),
                 f"{'' if line.whole else '≥ '}{cost['seconds']:.2f}",
                 f"{cost['calls']:.0f}",
                 f"{cost['forwarded']:,.0f}",
                 f"{cost['tokens']:,.0f}",
-                f"{cost['dollars']:.4f}",
+                _dollars(cost),
             ]
             lines.append(_markdown_row(cells))
         lines += ["", "Costs are for one feature.", ""]
         reasons = [
-            f"- {_flat(line.contestant)}: {count} unscored, {_flat(reason)}."
+            f"- {_flat(names[line.contestant])}: {count} unscored, {_flat(reason)}."
             for line in board.lines
             for reason, count in line.unscored.items()
         ]
         lines += [*reasons, ""] if reasons else []
-        if board.parts:
-            lines += [f"### {NAMED[board.headline]}, in parts", "", *_table(["part", "n", *(x.contestant for x in board.lines)])]
-            for part in board.parts:
-                figures = [_figure(part.figures.get(x.contestant)) for x in board.lines]
-                lines.append(_markdown_row([part.name, str(part.n), *figures]))
-            lines += ["", f"### The same, minus {board.reference}", "", *_table(["part", "n", *_others(board)])]
-            for part in board.parts:
-                differences = [_figure(p.mean, "+.3f") if (p := part.against.get(x)) else "" for x in _others(board)]
-                lines.append(_markdown_row([part.name, str(part.n), *differences]))
-            lines.append("")
+        for figure, parts in ((board.headline, board.parts), (RECOVERED[0], board.read)):
+            lines += _in_parts(board, figure, parts, names) if parts else []
         if board.worth:
             lines += ["### Which scores can be trusted", "", *_table(["score", "labels", "Spearman", "chooses the better label"])]
             lines += [_markdown_row(_worth_cells(one)) for one in board.worth]
@@ -141,12 +166,53 @@ def markdown(boards: Sequence[Board]) -> str:
                 *_table(["contestant", "n", "expected", "reached", "off by", "Spearman with recovery"]),
             ]
             lines += [
-                _markdown_row([b.contestant, str(b.n), f"{b.expected:.2f}", _figure(b.reached), f"{b.off:.2f}", f"{b.rho:.2f}"])
+                _markdown_row(
+                    [names[b.contestant], str(b.n), f"{b.expected:.2f}", _figure(b.reached), f"{b.off:.2f}", f"{b.rho:.2f}"]
+                )
                 for b in board.beliefs
             ]
             lines.append("")
         lines += ["### Every line again", "", "```sh", *(line.command for line in board.lines), "```", ""]
     return "\n".join(lines)
+
+
+def _in_parts(board: Board, figure: str, parts: Sequence[Part], names: Mapping[str, str]) -> list[str]:
+    """A figure of some of the features, and its differences."""
+    lines = [f"### {NAMED[figure]}, in parts", "", *_table(["part", "n", *(names[x.contestant] for x in board.lines)])]
+    for part in parts:
+        figures = [_figure(part.figures.get(x.contestant), n=part.n) for x in board.lines]
+        lines.append(_markdown_row([part.name, str(part.n), *figures]))
+    lines += [
+        "",
+        f"### The same, minus {names[board.reference]}",
+        "",
+        *_table(["part", "n", *(names[x] for x in _others(board))]),
+    ]
+    for part in parts:
+        differences = [_figure(p.mean, "+.3f", part.n) if (p := part.against.get(x)) else "" for x in _others(board)]
+        lines.append(_markdown_row([part.name, str(part.n), *differences]))
+    return [*lines, ""]
+
+
+def _judge(board: Board) -> str:
+    """Which model read the words, and what that took; empty where none did."""
+    if board.judge is None:
+        return ""
+    parts = ("requests", "tokens", "dollars", "unpriced")
+    total = {part: sum(line.judged.get(part, 0.0) for line in board.lines) for part in parts}
+    asked = f"{total['requests']:,.0f} requests, {total['tokens']:,.0f} tokens, dollars: {_dollars(total)}"
+    return f"The judge that read the words of labels is {board.judge}: {asked}. What it read is compared under this judge only."
+
+
+def _judged(board: Board) -> list[str]:
+    return [_flat(_judge(board)), ""] if board.judge else []
+
+
+def _dollars(cost: Mapping[str, float]) -> str:
+    """What models took; said where nobody knows a price, and where the servers are one's own."""
+    if cost["unpriced"]:
+        return "price not known" if not cost["dollars"] else f"≥ {cost['dollars']:.4f}, not all prices known"
+    return f"{cost['dollars']:.4f}" if cost["dollars"] else "0, own server" if cost["tokens"] else "0"
 
 
 def _truth(board: Board) -> bool:
@@ -167,13 +233,14 @@ def _cells(board: Board, line: Line) -> dict[str, Any]:
     collision = line.figures.get("collision")
     return {
         "line": line,
+        "name": called([one.contestant for one in board.lines])[line.contestant],
         "labeled": f"{line.labeled:.0%}",
-        "figures": [_pair(line.figures.get(name)) for name in _shown(board)],
+        "figures": [_pair(line.figures.get(name), n=line.n) for name in _shown(board)],
         "difference": _pair(p.mean, "+.3f") if (p := line.against.get(board.headline)) else ("", ""),
         "collision": f"{collision.value:.0%} of {collision.n}" if collision else "",
         "seconds": f"{'' if line.whole else '≥ '}{line.cost['seconds']:.2f}",
         "costs": [f"{line.cost[name]:,.0f}" for name in ("calls", "forwarded", "read", "tokens")],
-        "dollars": f"{line.cost['dollars']:.4f}",
+        "dollars": _dollars(line.cost),
         "unscored": [f"{count} unscored: {reason}" for reason, count in line.unscored.items()],
     }
 
@@ -183,8 +250,8 @@ def _part_cells(board: Board, part: Any) -> dict[str, Any]:
     return {
         "name": part.name,
         "n": part.n,
-        "figures": [_pair(part.figures.get(name)) for name in order],
-        "against": [_pair(p.mean, "+.3f") if (p := part.against.get(name)) else ("", "") for name in order],
+        "figures": [_pair(part.figures.get(name), n=part.n) for name in order],
+        "against": [_pair(p.mean, "+.3f", part.n) if (p := part.against.get(name)) else ("", "") for name in order],
     }
 
 
@@ -199,6 +266,7 @@ def _worth_cells(one: Worth) -> list[str]:
 
 def _examples(board: Board, results: Sequence[Result]) -> list[dict[str, Any]]:
     """Truth and labels side by side, for the first seed's first features."""
+    names = called([line.contestant for line in board.lines])
     first = [one for one in results if one.suite == board.suite and one.seed == board.seeds[0]]
     shown: dict[int, dict[str, Any]] = {}
     for result in first:
@@ -209,7 +277,11 @@ def _examples(board: Board, results: Sequence[Result]) -> list[dict[str, Any]]:
             figure = row.figures.get(board.headline)
             words = str(row.said.get("description") or row.unscored or "")
             entry["labels"].append(
-                {"by": result.contestant, "words": readable(words), "figure": "" if figure is None else plain(figure, ".2f")}
+                {
+                    "by": names[result.contestant],
+                    "words": readable(words),
+                    "figure": "" if figure is None else plain(figure, ".2f"),
+                }
             )
     return list(shown.values())
 
@@ -223,12 +295,16 @@ def _difference(board: Board, line: Line) -> str:
     return _figure(pairing.mean, "+.3f") if pairing else ""
 
 
-def _pair(found: Interval | None, form: str = ".3f") -> tuple[str, str]:
-    return (plain(found.value, form), found.text(form)) if found is not None and found.n else ("", "")
+def _pair(found: Interval | None, form: str = ".3f", n: int | None = None) -> tuple[str, str]:
+    """A figure, and its interval where it is of more than one feature. n: features beside it; said where it is of fewer."""
+    if found is None or not found.n:
+        return "", ""
+    fewer = f"n {found.n}" if n is not None and found.n < n else ""
+    return plain(found.value, form), " ".join(part for part in (found.text(form) if found.n > 1 else "", fewer) if part)
 
 
-def _figure(found: Interval | None, form: str = ".3f") -> str:
-    return " ".join(_pair(found, form)).strip()
+def _figure(found: Interval | None, form: str = ".3f", n: int | None = None) -> str:
+    return " ".join(_pair(found, form, n)).strip()
 
 
 def _table(heads: Sequence[str]) -> list[str]:

@@ -21,9 +21,10 @@ from dragoman.store.errors import UserError
 
 from .entrants import Entrant, Entry, Spent
 from .examine import TEXTS, Examined, Room
+from .reading import Read
 from .suite import Suite, Trial
 
-FORM = 1
+FORM = 2
 """Raised when what an entry holds or means changes, so that older ones are made again."""
 
 
@@ -77,6 +78,8 @@ class Result:
     """Whether the seconds are those of all of it; no longer so when it was stopped on the way."""
     endless: bool = False
     """Whether the features of every seed are new ones; else the same feature of several seeds counts as one."""
+    judged: Spent | None = None
+    """What the judge that reads words took; None where there was none."""
 
     def unit(self, row: Row) -> str:
         """What intervals resample."""
@@ -91,8 +94,8 @@ class Reads(Protocol):
         """Its name."""
         ...
 
-    def read(self, room: Room, contestant: str, entry: Entry) -> Mapping[int, Mapping[str, float]]:
-        """Figures by feature."""
+    def read(self, room: Room, contestant: str, entry: Entry) -> Read:
+        """What it makes of the labels, and what that took."""
         ...
 
 
@@ -156,7 +159,7 @@ def _trial(plan: Plan, suite: Suite, seed: int, say: Callable[[str], None]) -> l
                     trial = suite.prepare(plan.out / "trials" / f"{suite.name}-{seed}-{plan.features}", seed, plan.features)
                     room = Room(trial, seed, plan.texts)
                     say(f"{suite.name} {seed}: {len(trial.features)} features, ready in {time.monotonic() - began:.0f} s")
-                known = _enter(plan, suite, seed, entrant, trial, room, file, config)
+                known = _enter(plan, suite, seed, entrant, trial, room, file, config, say)
                 say(f"{suite.name} {seed}: {entrant.name} took {known.seconds:.1f} s")
             found.append(known)
     finally:
@@ -166,7 +169,15 @@ def _trial(plan: Plan, suite: Suite, seed: int, say: Callable[[str], None]) -> l
 
 
 def _enter(
-    plan: Plan, suite: Suite, seed: int, entrant: Entrant, trial: Trial, room: Room, file: Path, config: Mapping[str, Any]
+    plan: Plan,
+    suite: Suite,
+    seed: int,
+    entrant: Entrant,
+    trial: Trial,
+    room: Room,
+    file: Path,
+    config: Mapping[str, Any],
+    say: Callable[[str], None],
 ) -> Result:
     begun = file.with_suffix(".begun")
     whole = not begun.exists()
@@ -175,10 +186,24 @@ def _enter(
     entry = entrant.enter(trial, seed)
     seconds = time.monotonic() - start if entry.seconds is None else entry.seconds
     examined = room.examine(entry)
-    read_by = plan.judge.read(room, entrant.name, entry) if plan.judge else {}
-    rows = [_row(trial, feature, examined[feature], read_by.get(feature, {})) for feature in trial.features]
-    endless = bool(getattr(suite, "endless", False))
-    made = Result(suite.name, seed, entrant.name, config, rows, entry.spent, round(seconds, 3), whole, endless)
+    reading = plan.judge.read(room, entrant.name, entry) if plan.judge else None
+    if plan.judge and reading:
+        took = f"{reading.spent.requests:,} requests, {reading.spent.tokens:,} tokens"
+        say(f"{suite.name} {seed}: {plan.judge.name} read the labels of {entrant.name}, {took}")
+    told = reading.figures if reading else {}
+    rows = [_row(trial, feature, examined[feature], told.get(feature, {})) for feature in trial.features]
+    made = Result(
+        suite.name,
+        seed,
+        entrant.name,
+        config,
+        rows,
+        entry.spent,
+        round(seconds, 3),
+        whole,
+        bool(getattr(suite, "endless", False)),
+        reading.spent if reading else None,
+    )
     write_atomically(file, json.dumps(asdict(made), indent=1).encode())
     begun.unlink()
     return made
@@ -219,7 +244,8 @@ def read(file: Path) -> Result | None:
     """An entry from disk; None where there is none that can be read."""
     try:
         held = json.loads(file.read_text("utf-8"))
-        return Result(**{**held, "rows": [Row(**row) for row in held["rows"]], "spent": Spent(**held["spent"])})
+        bills = {name: Spent(**held[name]) if held[name] else None for name in ("spent", "judged")}
+        return Result(**{**held, **bills, "rows": [Row(**row) for row in held["rows"]]})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

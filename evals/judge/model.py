@@ -7,6 +7,7 @@ stands for itself: one that cannot be read leaves the others as they are.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -64,6 +65,8 @@ class ModelReader:
         self.samples = samples
         self.tells = model.capabilities.logprobs > 0
         """Whether the server tells log-probabilities; found out where it should and does not."""
+        self._sure = model.enforces_schemas
+        self._finding_out = asyncio.Lock()
 
     async def detect(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Answer]:
         """Probability that a feature so described fires anywhere in each text.
@@ -113,8 +116,9 @@ class ModelReader:
 
         chat = partial(prompting.choice, claim, task, options)
         try:
-            if self.tells:
-                found = reading.letter(await self._first_token(chat(prompting.LETTER), step, 0), letters)
+            told = await self._first_token(chat(prompting.LETTER), step, 0)
+            if told is not None:
+                found = reading.letter(told, letters)
                 if found.probabilities is not None:
                     return found
             if can.schema and not self.tells:
@@ -155,8 +159,9 @@ class ModelReader:
         """`question`: from the form of the answer to the chat."""
         can = self.model.capabilities
         try:
-            if self.tells:
-                found = reading.probability(await self._first_token(question(prompting.YES_NO), step, ordinal))
+            told = await self._first_token(question(prompting.YES_NO), step, ordinal)
+            if told is not None:
+                found = reading.probability(told)
                 if found.value is not None:
                     return found
             if can.schema and not self.tells:
@@ -204,8 +209,20 @@ class ModelReader:
             return Simulated(None, unscored=str(reason))
         return reading.active(reply, len(passage.strings))
 
-    async def _first_token(self, chat: Chat, step: Step, ordinal: int) -> Reply:
-        """One token, with its alternatives."""
+    async def _first_token(self, chat: Chat, step: Step, ordinal: int) -> Reply | None:
+        """One token, with its alternatives; None where the server does not tell them.
+
+        Of a server that is merely compatible nobody knows: one question goes first, so that not all are asked twice.
+        """
+        if self.tells and not self._sure:
+            async with self._finding_out:
+                if self.tells and not self._sure:
+                    reply = await self._one_token(chat, step, ordinal)
+                    self._sure = True
+                    return reply
+        return await self._one_token(chat, step, ordinal) if self.tells else None
+
+    async def _one_token(self, chat: Chat, step: Step, ordinal: int) -> Reply:
         top = min(ALTERNATIVES, self.model.capabilities.logprobs)
         reply = await self._ask(Request(chat, max_tokens=1, top_logprobs=top), step, ordinal)
         self.tells = self.tells and bool(reply.logprobs)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerFast
@@ -18,14 +20,19 @@ from dragoman.evals.benchmark.board import compare
 from dragoman.evals.benchmark.entrants import Entrant, Entry, Explained, Oracle, Said, Shuffled, Spent
 from dragoman.evals.benchmark.examine import Examined, Room
 from dragoman.evals.benchmark.organism import Match, OrganismTrial, kin_of
-from dragoman.evals.benchmark.reading import read_all
+from dragoman.evals.benchmark.reading import ModelReads, Portion, read_all
 from dragoman.evals.benchmark.running import Plan, Result, run
 from dragoman.evals.gateway.budget import Budget
+from dragoman.evals.gateway.models import model_named
 from dragoman.evals.judge.reader import Passage
 from dragoman.evals.judge.scripted import Agreeing, Knowing
 from dragoman.evals.organism.load import corpus_documents, organism_paths
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
+from tests.evals.gateway.server import Said as Reply
+from tests.evals.gateway.server import ScriptedServer
+
+from .scripted import claim, proposal
 
 pytestmark = pytest.mark.slow
 KNOWN = {
@@ -160,6 +167,34 @@ def test_campaigns_are_contestants(trial: OrganismTrial, organism: Path) -> None
     assert all(label.pattern and label.confidence is not None for label in entry.labels.values())
     assert entry.spent.calls > 0
     assert entry.spent.forwarded > 0
+
+
+def test_words_without_a_pattern_are_unscored_and_a_judge_reads_its_portion_once(
+    trial: OrganismTrial, organism: Path, tmp_path: Path
+) -> None:
+    few = OrganismTrial(organism, trial.documents, trial.tokenizer, 3, 3, pool=300, matches=trial.matches[:3])
+
+    def answer(body: dict[str, Any]) -> Reply:
+        explains = body["messages"][-1]["content"].startswith("Feature")
+        return Reply(json.dumps(proposal(claim("any word")) if explains else {"yes": 90}), logprobs=False)
+
+    with ScriptedServer(answer, context=32_768) as server:
+        spec = f"openai:{server.url}#judge"
+        judge = ModelReads(spec, model_named(spec), Budget(), Portion(("recovery",), 2, 4))
+        one_shot = entrant(f"one-shot:{spec}", "pattern", Budget(), Means())
+        plan = Plan(tmp_path, [Ready(few)], [one_shot, Oracle()], [0], 3, 12, judge)
+        first, oracle = run(plan)
+        asked = len(server.seen)
+        (tmp_path / "entries").rename(tmp_path / "lost")
+        again, _ = run(plan)
+        assert len(server.seen) == asked == 3 + 1 + 2 * 4 + 2 * 4  # explanations; whether it tells log-probabilities; texts
+    assert first.rows == again.rows
+    assert {(row.labeled, row.unscored) for row in first.rows} == {(True, "the label has no pattern to execute")}
+    read = [row.figures["recovery.read_balanced_accuracy"] for row in first.rows if row.figures]
+    assert read == [0.5, 0.5]  # it says yes to everything
+    assert first.judged is not None and oracle.judged is not None
+    assert (first.judged.requests, oracle.judged.requests, first.spent.requests) == (9, 8, 3)
+    assert (first.judged.dollars, first.judged.unpriced) == (0, 0)
 
 
 def test_contestants_have_names() -> None:

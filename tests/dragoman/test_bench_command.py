@@ -68,6 +68,7 @@ def test_a_store_of_ones_own_goes_on_and_is_made_again(store: Path, tmp_path: Pa
         (["--suite", "organisms"], "There is no suite 'organisms'"),
         (["--contestants", "best"], "There is no contestant 'best'"),
         (["--contestants", "lookup,lookup"], "each once"),
+        (["--judge-scores", "recovery,fuzzing"], "cannot read 'fuzzing'"),
         (["--contestants", "import:csv-12345678"], "in the suite import alone"),
     ],
 )

@@ -11,7 +11,7 @@ from scipy import stats
 
 from dragoman.evals.benchmark.board import board, compare, values
 from dragoman.evals.benchmark.entrants import Spent
-from dragoman.evals.benchmark.page import html, markdown
+from dragoman.evals.benchmark.page import called, html, markdown
 from dragoman.evals.benchmark.running import Result, Row
 
 
@@ -110,6 +110,46 @@ def test_markdown_says_each_reason_on_a_line_of_its_own_before_the_next_heading(
     rows = [replace(row(1), unscored="no pattern"), replace(row(2), unscored="its pattern cannot be read: x")]
     text = markdown(board([result("import:csv", [*rows, row(3, simulation__r=0.2)])]))
     assert "\n\n- import:csv: 1 unscored, no pattern.\n- import:csv: 1 unscored, its pattern cannot be read.\n\n###" in text
+
+
+def test_what_a_judge_read_stands_apart_with_its_name_and_bill() -> None:
+    rows = [row(n, recovery__mcc=0.5, recovery__read_balanced_accuracy=0.75) for n in range(3)]
+    rows += [replace(row(3, hard=True, recovery__read_balanced_accuracy=0.25), unscored="no pattern"), row(4, recovery__mcc=0.1)]
+    one = replace(result("induction", rows), judged=Spent(tokens=800, requests=12))
+    one = replace(one, config={**one.config, "judge": "openai:http://127.0.0.1:1/v1#relay"})
+    found = board([one])[0]
+    assert found.judge == "openai:http://127.0.0.1:1/v1#relay"
+    assert {part.name: (part.n, part.figures["induction"].value) for part in found.read} == {
+        "all that were read": (4, pytest.approx(0.625)),
+        "hard cases": (1, 0.25),
+    }
+    for told in (html([found], [one]), markdown([found])):
+        assert "relay: 12 requests, 800 tokens, dollars: 0, own server." in told
+        assert "n 3" in told
+        assert "[0.250, 0.250]" not in told
+
+
+def test_dollars_that_nobody_knows_are_not_nought() -> None:
+    bills = {"a": Spent(tokens=9, unpriced=2), "b": Spent(tokens=9, dollars=3.0, unpriced=1), "c": Spent(tokens=9), "d": Spent()}
+    results = [replace(result(name, [row(1, recovery__mcc=0.5)]), spent=spent) for name, spent in bills.items()]
+    last = {line.split(" | ")[0][2:]: line.split(" | ")[-1] for line in markdown(board(results)).splitlines() if line[:1] == "|"}
+    assert last["a"] == "price not known |"
+    assert last["b"] == "≥ 3.0000, not all prices known |"
+    assert last["c"] == "0, own server |"
+    assert last["d"] == "0 |"
+
+
+def test_models_are_called_by_their_own_names_as_long_as_that_tells_them_apart() -> None:
+    assert called(["one-shot:openai:http://h:1/v1#m", "one-shot:openai:http://g:1/v1#m", "labeler:vllm:http://g:1/v1", "x"]) == {
+        "one-shot:openai:http://h:1/v1#m": "one-shot:openai:http://h:1/v1#m",
+        "one-shot:openai:http://g:1/v1#m": "one-shot:openai:http://g:1/v1#m",
+        "labeler:vllm:http://g:1/v1": "labeler:g:1",
+        "x": "x",
+    }
+    assert called(["one-shot:openai:http://h:1/v1#m", "labeler:openai:http://h:1/v1#m"]) == {
+        "one-shot:openai:http://h:1/v1#m": "one-shot:m",
+        "labeler:openai:http://h:1/v1#m": "labeler:m",
+    }
 
 
 def test_a_line_names_the_command_that_makes_it_again() -> None:

@@ -95,6 +95,20 @@ def test_without_log_probabilities_a_schema_is_used_and_they_are_asked_for_once(
         assert shape["required"] == ["yes"]
 
 
+def test_of_a_server_that_is_merely_compatible_one_question_finds_out(tmp_path: Path) -> None:
+    async def work(url: str) -> list[str | None]:
+        model = model_named(f"openai:{url}#judge")
+        ledger = Ledger(tmp_path / "ledger.sqlite")
+        async with Gateway(ledger, "run", 0, Budget(), patience=2.0) as gateway:
+            answers = await ModelReader(gateway, model).detect(CLAIM, [BIRD, STONE] * 6, STEP)
+        ledger.close()
+        return [answer.way for answer in answers]
+
+    with ScriptedServer(silent) as server:
+        assert set(asyncio.run(work(server.url))) == {"schema"}
+        assert [bool(body.get("logprobs")) for body in bodies(server)] == [True] + [False] * 12
+
+
 def test_missing_candidates_are_sampled(tmp_path: Path) -> None:
     def vague(body: dict[str, Any]) -> Said:
         if body.get("n", 1) > 1:
