@@ -35,9 +35,12 @@ from .models import is_induction
 from .office import Office
 from .opening import Opened, opening
 from .queue import queue
-from .standing import SEATS, Standing
+from .standing import Standing
 from .state import LabelState
 from .transcript import Transcript, transcript
+
+GIVEN = "given"
+"""The author of a motion's labels, which nobody at the table made."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +133,8 @@ class Hearing:
         _, office = await self.sitting(state)
         held = Debate(office)
         made: list[Hypothesis] = []
-        for seat, claim in zip(SEATS, said, strict=True):
-            made.append(claims.debated(office, feature, Board(dropped=tuple(made)), 0, claim, (), held.seated[seat].name))
+        for claim in said:
+            made.append(claims.debated(office, feature, Board(dropped=tuple(made)), 0, claim, (), GIVEN))
         figures = {one.id: await office.gauge.of(one, f"gauge/motion/{one.called}") for one in made}
         office.trails.propose(made)
         update: dict[str, Any] = {

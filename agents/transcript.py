@@ -43,6 +43,13 @@ class Labelled(_Record):
     status: str
     """Where that leaves it."""
 
+    @property
+    def on_validation(self) -> str:
+        """The figure in words, or why there is none."""
+        figure = self.figure or ""
+        reason = figure.removeprefix("unscored: ")
+        return f"unscored on validation: {reason}" if reason != figure else f"{figure} on validation"
+
 
 class Settled(_Record):
     """One experiment of a debate."""

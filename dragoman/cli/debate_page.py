@@ -49,7 +49,7 @@ def _side(seat: Seat, label: Labelled, who: str) -> Text:
     if label.pattern:
         text += Text(f"\n   rule  {_plain(label.pattern)}", style="dim")
     if label.figure:
-        text += Text(f"\n   on validation  {_plain(label.figure)}", style="dim")
+        text += Text(f"\n   {_plain(label.on_validation)}", style="dim")
     return text
 
 
@@ -107,7 +107,7 @@ def _after(one: Round, labels: dict[str, Labelled]) -> Iterator[Text]:
             made = labels[turn.label]
             line += Text(f" {turn.label}: {_plain(made.description)}")
             if made.figure:
-                line += Text(f" ({_plain(made.figure)} on validation)", style="dim")
+                line += Text(f" ({_plain(made.on_validation)})", style="dim")
         elif turn.offer:
             line += Text(f" {_plain(turn.offer)}")
         line += Text(f"  {_plain(turn.reason)}", style="dim")

@@ -124,10 +124,8 @@ def label(
         return
     failures = f", {result['failures']} without a label (dragoman sql {store} 'from failure')" if result["failures"] else ""
     spent = f"\nSpent {result['tokens']:,} model tokens, ${result['dollars']:,.4f}." if result.get("tokens") else ""
-    console().print(
-        f"Run {result['run']}: {result['labels']:,} features labeled{failures}.{spent}\nNext: dragoman score {store}",
-        markup=False,
-    )
+    labels = f"{result['labels']:,} feature{'s' * (result['labels'] != 1)} labeled"
+    console().print(f"Run {result['run']}: {labels}{failures}.{spent}\nNext: dragoman score {store}", markup=False)
 
 
 def run(path: Path, features: str, explainer: str, seed: int, workers: int, fresh: bool, progress: bool) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def test_each_claim_stands_beside_the_experiments_that_settled_it(capsys: pytest
     at = 0
     for said in (
         "sae/2 a debate, run abc",
-        "A vllm:big holds H1: birds rule strongly: any on validation pattern.r 0.8, n 40",
+        "A vllm:big holds H1: birds rule strongly: any pattern.r 0.8, n 40 on validation",
         "B induction holds H2: no birds",
         "Round 1 A holds H1, B holds H2",
         "by input A: H1 B: H2 came out point",
