@@ -15,8 +15,8 @@ def one_arena() -> bool:
     """Have all threads take memory from one arena of glibc, as far as none has begun yet; returns whether that was asked for.
 
     By default glibc gives threads arenas of their own, up to eight a core, and what is freed in one is not used by another. A
-    campaign's tools run on half a dozen threads whose results live on in others, so that every arena keeps its holes: 20 kB a
-    feature (docs/benchmarks/orchestration.md), while the bytes in use stay the same.
+    campaign's tools run on half a dozen threads whose results live on in others, so that every arena keeps its holes: 17 kB a
+    feature, where one arena has none to speak of (docs/benchmarks/orchestration.md).
 
     Does nothing where the environment says something about it, and on other C libraries.
     """
