@@ -34,21 +34,21 @@ def cue_conditions(bank: Bank, at: Longs, weight: Doubles, value: Doubles, gain:
     size, sum_ = float(weight.sum()), float(mass.sum())
     symbol, owner = _earlier_symbols(bank, at)
     many = len(bank.tokens.texts) + 1
-    n = tally(symbol, weight[owner], many)
-    s = tally(symbol, mass[owner], many)
+    n = tally(symbol, weight.take(owner), many)
+    s = tally(symbol, mass.take(owner), many)
+    fine = np.flatnonzero((n > 0) & bank.tokens.nameable)
+    if len(fine) == 0:
+        return []
     found: list[Cue] = []
     for negative in (False, True):
         gains = gain(size - n, sum_ - s) if negative else gain(n, s)
-        gains = np.where((n > 0) & bank.tokens.nameable, gains, -np.inf)
-        pool = np.argsort(-gains, kind="stable")[:POOL]
-        pool = pool[np.isfinite(gains[pool])]
-        if len(pool) == 0:
-            continue
+        pool = fine[np.argsort(-gains[fine], kind="stable")[:POOL]]
         hits = np.zeros((len(at), len(pool)), bool)
         place = np.full(many, -1)
         place[pool] = np.arange(len(pool))
-        known = place[symbol] >= 0
-        hits[owner[known], place[symbol[known]]] = True
+        column = place.take(symbol)
+        known = np.flatnonzero(column >= 0)
+        hits[owner[known], column[known]] = True
         texts = _union(hits, pool, bank, weight, mass, size, sum_, gain, total, negative)
         found.append(_scoped(bank, texts, at, weight, mass, gain, total, negative))
     return found

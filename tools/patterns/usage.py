@@ -10,7 +10,7 @@ A's and B's vectors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
@@ -175,8 +175,16 @@ class Usage:
 
 def affixed(affix: Affix, text: str) -> bool:
     """Whether a text is longer than one of the parts and has it."""
-    test = {"starting": str.startswith, "ending": str.endswith, "containing": str.__contains__}[affix.kind]
-    return any(len(text) > len(part) and test(text, part) for part in affix.texts)
+    has = _HAS[affix.kind]
+    return has(text, affix.texts) and any(len(text) > len(part) and has(text, (part,)) for part in affix.texts)
+
+
+_HAS: dict[str, Callable[[str, tuple[str, ...]], bool]] = {
+    "starting": str.startswith,
+    "ending": str.endswith,
+    "containing": lambda text, parts: any(part in text for part in parts),
+}
+"""Whether a text has one of several parts."""
 
 
 def unit(vector: Floats) -> Floats:
