@@ -1,8 +1,8 @@
 """The graphs for `langgraph dev` and other servers of LangGraph: langgraph.json names what stands here.
 
-`configurable` says what a command line says: the store, who does the work, the seed. What is done is in the store's ledger as any
-other run or thread; checkpoints are the server's. A graph's steps run on an event loop of their own (`apart.py`), because they
-write the ledger from it, and nothing may block the server's.
+`configurable` (or `context`) says what a command line says: the store, who does the work, the seed. What is done is in the
+store's ledger as any other run or thread; checkpoints are the server's. A graph's steps run on an event loop of their own
+(`apart.py`), because they write the ledger from it, and nothing may block the server's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -39,7 +40,7 @@ FIRST = ("gather", "open")
 class Labeling(BaseModel):
     """What labeler and debate can be configured with; whatever else a server puts there is not looked at."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     store: Path | None = None
     """Folder of the store."""
@@ -64,7 +65,7 @@ class Labeling(BaseModel):
 class Talking(BaseModel):
     """What the investigator can be configured with, likewise."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     store: Path | None = None
     """Folder of the store."""
@@ -78,7 +79,7 @@ class Talking(BaseModel):
 async def labeler(config: RunnableConfig) -> AsyncIterator[CompiledStateGraph[Any]]:
     """The labeler on one store; its input is {"feature": id}. Raises Refused for a configuration that cannot be read."""
     async with Apart(_labeler(_configured(Labeling, config))) as apart:
-        yield Labeler(_NOBODY).graph(_once(apart)).compile()
+        yield _compiled(Labeler(_NOBODY).graph(_once(apart)), Labeling)
 
 
 @asynccontextmanager
@@ -88,14 +89,14 @@ async def debate(config: RunnableConfig) -> AsyncIterator[CompiledStateGraph[Any
     Language models debate claims, patterns or both, induction patterns. Raises as `labeler`.
     """
     async with Apart(_hearing(_configured(Labeling, config))) as apart:
-        yield Hearing(_NOBODY, _NOBODY, _NOBODY, False).graph(_once(apart)).compile()
+        yield _compiled(Hearing(_NOBODY, _NOBODY, _NOBODY, False).graph(_once(apart)), Labeling)
 
 
 @asynccontextmanager
 async def investigator(config: RunnableConfig) -> AsyncIterator[CompiledStateGraph[Any]]:
     """The investigator on one store; the input is {"messages": [{"role": "user", "content": "…"}]}. Raises as `labeler`."""
     async with Apart(_chat(_configured(Talking, config))) as apart:
-        yield Chat(_NOBODY).graph(apart.node).compile()
+        yield _compiled(Chat(_NOBODY).graph(apart.node), Talking)
 
 
 @asynccontextmanager
@@ -146,6 +147,12 @@ def _once(apart: Apart[Any]) -> Callable[[Any], Any]:
         return first if node.__name__ in FIRST else step
 
     return around
+
+
+def _compiled(graph: StateGraph[Any, Any, Any, Any], kind: type[BaseModel]) -> CompiledStateGraph[Any]:
+    """The graph with what it can be configured with, so that Studio shows a form for it."""
+    graph.context_schema = kind
+    return graph.compile()
 
 
 def _configured(kind: type[C], config: RunnableConfig) -> C:

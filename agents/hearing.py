@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NotRequired
 
 from langgraph.graph import END, START, StateGraph
 from pydantic import ValidationError
+from typing_extensions import TypedDict
 
 from dragoman.evals.runs import canonical, resolve, working_on
 from dragoman.store.errors import ToolError, UserError
@@ -75,7 +76,7 @@ def debate(path: Path, feature: int, motion: Motion, wish: Wish, means: Means, f
 
 
 async def _debate(path: Path, feature: int, motion: Motion, wish: Wish, means: Means, fresh: bool) -> Heard:
-    given: HearingState = {"feature": feature, "claims": list(motion.claims), "patterns": list(motion.patterns)}
+    given: Moved = {"feature": feature, "claims": list(motion.claims), "patterns": list(motion.patterns)}
     async with hearing(path, wish, means, fresh) as held:
         state = await held.graph().compile().ainvoke(given)
         run, office = await held.sitting(given)
@@ -91,13 +92,24 @@ async def hearing(path: Path, wish: Wish, means: Means, fresh: bool = False) -> 
             yield Hearing(store, opened, stack, fresh)
 
 
+class Moved(TypedDict):
+    """What the graph of a debate on its own is given: a motion."""
+
+    feature: int
+    """Global id of the feature."""
+    claims: NotRequired[list[str]]
+    """The labels in words; missing or empty, where their rules say all."""
+    patterns: NotRequired[list[str]]
+    """The labels as rules, in the same order; missing or empty, where words say all."""
+
+
 class HearingState(LabelState, total=False):
-    """State of the graph of a debate on its own."""
+    """Its state."""
 
     claims: list[str]
-    """The labels in words; missing or empty, where their rules say all."""
+    """As they were given."""
     patterns: list[str]
-    """The labels as rules, in the same order; missing or empty, where words say all."""
+    """Likewise."""
     transcript: dict[str, Any]
     """What was said and found, when it is over (`Transcript` as JSON)."""
 
@@ -113,9 +125,9 @@ class Hearing:
         self._store, self._opened, self._stack, self._fresh = store, opened, stack, fresh
         self._sittings: dict[str, tuple[Run, Office]] = {}
 
-    def graph(self, around: Callable[[Any], Any] = lambda node: node) -> StateGraph[HearingState]:
+    def graph(self, around: Callable[[Any], Any] = lambda node: node) -> StateGraph[HearingState, None, Moved]:
         """The graph, not yet compiled. around: what each node is wrapped in."""
-        graph = StateGraph(HearingState)
+        graph = StateGraph(HearingState, input_schema=Moved)
         for name in ("open", "round", "verdict"):
             graph.add_node(name, around(getattr(self, name)))
         graph.add_edge(START, "open")
@@ -157,7 +169,7 @@ class Hearing:
         assert found is not None
         return {**update, "transcript": found.model_dump(mode="json")}
 
-    async def sitting(self, state: HearingState) -> tuple[Run, Office]:
+    async def sitting(self, state: HearingState | Moved) -> tuple[Run, Office]:
         """The run of a debate, and those who hold it. Raises UserError where another process holds the same debate."""
         feature, said = state["feature"], _claims(_motion(state), self._opened.wish)
         config: dict[str, Any] = {**identity(self._store, self._opened.wish, self._opened), "features": str(feature)}
@@ -171,7 +183,7 @@ class Hearing:
         return self._sittings[asked]
 
 
-def _motion(state: HearingState) -> Motion:
+def _motion(state: HearingState | Moved) -> Motion:
     return Motion(tuple(state.get("claims") or ()), tuple(state.get("patterns") or ()))
 
 

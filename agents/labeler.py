@@ -32,7 +32,7 @@ from .gauge import Gauged
 from .office import Office
 from .researcher import Unable
 from .settings import Settings
-from .state import ExperimentState, LabelState, gauged
+from .state import Asked, ExperimentState, LabelState, gauged
 from .verdicts import status
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,9 +63,9 @@ class Labeler:
         self.office = office
         self.settings = office.settings
 
-    def graph(self, around: Callable[[Any], Any] = lambda node: node) -> StateGraph[LabelState]:
+    def graph(self, around: Callable[[Any], Any] = lambda node: node) -> StateGraph[LabelState, None, Asked]:
         """The graph, not yet compiled. around: what each node is wrapped in."""
-        graph = StateGraph(LabelState)
+        graph = StateGraph(LabelState, input_schema=Asked)
         graph.add_node("gather", around(self.gather), destinations=("propose",))
         graph.add_node("propose", around(self.propose), destinations=("design", "score"))
         graph.add_node("design", around(self.design), destinations=("experiment", "revise", "score"))

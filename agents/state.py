@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
+
+from typing_extensions import TypedDict  # pydantic makes no schema of typing's before Python 3.12
 
 from .gauge import Gauged
+
+
+class Asked(TypedDict):
+    """What the labeler's graph is given."""
+
+    feature: int
+    """Global id of the feature."""
 
 
 class LabelState(TypedDict, total=False):

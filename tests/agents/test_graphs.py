@@ -166,6 +166,9 @@ def test_every_graph_can_be_looked_at_without_a_store(name: str) -> None:
         async with made(name)({"configurable": {}}) as graph:
             assert isinstance(graph, CompiledStateGraph)
             assert set(graph.get_graph().nodes) == {"__start__", *NODES[name], "__end__"}
+            assert set(INPUTS[name]) <= set(graph.get_input_jsonschema()["properties"]) <= {*INPUTS[name], "claims"}
+            form = graph.get_context_jsonschema()
+            assert form and form["properties"]["store"]["description"] == "Folder of the store.", "Studio shows it"
             with pytest.raises(UserError, match="No store was named"):
                 await graph.ainvoke(INPUTS[name])
 
