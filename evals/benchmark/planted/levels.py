@@ -6,7 +6,7 @@
    strength may vary.
 4. The feature counts or remembers: the third number, the first of some words, a word's own earlier times; or the word on which it
    depends nearly always comes together with another one. 5 % noise.
-5. Two conditions at once, two places compared, brackets in brackets. 10 % noise, often a dead zone.
+5. Two conditions at once, two places compared, how deep brackets are. 10 % noise, often a dead zone.
 
 `HARD` kinds cannot be written in the pattern language: for each of them it would have to count without end, keep a counter for
 every word of an open class, know a token's place modulo two, or compare two places other than by `repeated` and `copying`.

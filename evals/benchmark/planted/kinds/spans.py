@@ -6,7 +6,7 @@ import re
 
 from dragoman.evals.benchmark.planted.idea import Draw, Idea
 from dragoman.tools.programs import Term
-from dragoman.tools.programs.logic import All
+from dragoman.tools.programs.logic import All, Not
 from dragoman.tools.programs.spans import Between, Depth
 from dragoman.tools.programs.tokens import Shape
 
@@ -38,12 +38,17 @@ def regex(opening: str, closing: str) -> str:
 
 
 def nested(draw: Draw) -> Idea | None:
-    """Deep inside brackets; a pattern sees only whether there is a bracket."""
-    shape = draw.rng.choice(("any", "letters"))
-    depth = Depth(2)
-    term = depth if shape == "any" else All((Shape(shape), depth))
+    """How deep inside brackets; a pattern sees only whether there is a bracket.
+
+    Brackets in brackets are rare in most texts, brackets outside of others are not.
+    """
+    shape, deep = draw.rng.choice(("any", "letters")), draw.rng.choice((True, False))
+    depth: tuple[Term, ...] = (Depth(2),) if deep else (Depth(1), Not(Depth(2)))
+    parts = depth if shape == "any" else (Shape(shape), *depth)
     english = "every token" if shape == "any" else "tokens of letters"
-    return Idea("nesting", term, f"on {english} inside brackets (round, square or curly) that stand inside other brackets", None)
+    where = "that stand inside other brackets" if deep else "unless these stand inside other brackets"
+    term = parts[0] if len(parts) == 1 else All(parts)
+    return Idea("nesting", term, f"on {english} inside brackets (round, square or curly) {where}", None)
 
 
 def _shown(mark: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import numpy as np
@@ -10,7 +11,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from dragoman.evals.benchmark.planted.drawing import Drawing
-from dragoman.evals.benchmark.planted.idea import Idea
+from dragoman.evals.benchmark.planted.idea import Draw, Idea
 from dragoman.evals.benchmark.planted.kinds import conditions, forms, spans, words
 from dragoman.evals.benchmark.planted.levels import CYCLE, HARD
 from dragoman.evals.benchmark.planted.material import DENSEST, Material
@@ -22,7 +23,7 @@ from dragoman.tools.patterns.loose import LooseTexts
 from dragoman.tools.programs import Lexicon, Program, Reading
 from dragoman.tools.programs.agreement import SameStart
 from dragoman.tools.programs.counting import EveryOther, Number, Time
-from dragoman.tools.programs.logic import All
+from dragoman.tools.programs.logic import All, Not
 from dragoman.tools.programs.spans import Between, Depth
 from dragoman.tools.programs.term import Term
 from dragoman.tools.programs.tokens import Shape
@@ -118,6 +119,7 @@ SAID: list[tuple[Term | Idea, str, str]] = [
     (All((Shape("word"), Time(2))), "the rope, a rope and rope", "the rope, a⟦ rope⟧ and rope"),
     (All((Shape("word"), EveryOther())), "the rope rope rope rope", "the rope⟦ rope⟧ rope⟦ rope⟧"),
     (Depth(2), "a (b [c] d) e", "a (b [⟦c⟧] d) e"),
+    (All((Depth(1), Not(Depth(2)))), "a (b [c] d) e", "a (⟦b⟧⟦ [⟧c⟦]⟧⟦ d⟧) e"),
     (All((Shape("word"), SameStart())), "the ticket clock city rope", "the⟦ ticket⟧ clock⟦ city⟧ rope"),
 ]
 
@@ -129,6 +131,13 @@ def test_examples_fire_where_their_sentence_says(voice: Voice, said: Term | Idea
     mask = term.on(Reading(Lexicon(voice.vocabulary), [prompt.ids]))
     shown = (f"⟦{string}⟧" if fired else string for string, fired in zip(prompt.strings, mask, strict=True))
     assert "".join(shown) == marked
+
+
+def test_how_deep_brackets_are_is_asked_where_few_stand_in_others(material: Material) -> None:
+    drawn = [idea for n in range(12) if (idea := spans.nested(Draw(material, random.Random(n))))]
+    assert {idea.pattern for idea in drawn} == {None}
+    assert len({idea.term for idea in drawn}) == 4
+    assert {"unless" in idea.text for idea in drawn if material.usable(idea.term)} == {True}
 
 
 def test_every_pair_of_marks_is_written_as_the_program_reads_it(voice: Voice, material: Material, texts: list[str]) -> None:
