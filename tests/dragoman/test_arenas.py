@@ -44,7 +44,7 @@ def arenas(tmp_path: Path, before: str, **environment: str) -> int:
     report = tmp_path / "arenas.xml"
     known = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     given = {**known, "PYTHONPATH": str(ROOT), "REPORT": str(report), **environment}
-    subprocess.run([sys.executable, "-c", before + COUNT], env=given, check=True, capture_output=True, timeout=60)
+    subprocess.run([sys.executable, "-c", before + COUNT], env=given, check=True, capture_output=True, timeout=300)
     return report.read_text("utf-8").count("<heap nr=")
 
 

@@ -59,14 +59,14 @@ class Served:
     def kill(self) -> str:
         """Kill vLLM as a crash would; what the command said about it."""
         os.killpg(self.answer["pid"], signal.SIGKILL)
-        assert self.process.wait(60) == 2
+        assert self.process.wait(300) == 2
         return self.errors()
 
     def stop(self) -> None:
         """Ctrl-C."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(60)
+            self.process.wait(300)
 
     def errors(self) -> str:
         """What it said on stderr."""

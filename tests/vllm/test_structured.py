@@ -34,7 +34,7 @@ class Guess(BaseModel):
 def test_what_it_says_satisfies_the_schema(served: Served, tmp_path: Path) -> None:
     async def ask() -> list[Structured[Guess]]:
         async with Gateway(Ledger(tmp_path / "ledger.sqlite"), "run", 0, Budget()) as gateway:
-            chat = GatewayChat(gateway=gateway, model=served.named(), max_tokens=200, temperature=1.0)
+            chat = GatewayChat(gateway=gateway, model=served.named(), max_tokens=600, temperature=1.0)  # however much is escaped
             asked = [Message("system", "You study a feature."), Message("user", "What is it?")]
             return [await structured(chat.at(number, "propose"), asked, Guess) for number in range(5)]
 
