@@ -69,6 +69,8 @@ class Wish:
     """Of every draw, order and bootstrap."""
     width: float | None = None
     """Stop asking once a 95 % interval is at most so wide, where a score can; None asks everything."""
+    texts: int = 1
+    """Texts that detection and fuzzing ask about in one request, where the server tells log-probabilities."""
     sizes: Sizes = field(default_factory=lambda: SIZES)
     """How many contexts a feature is examined on at most."""
 
@@ -128,7 +130,7 @@ async def _ask_scores(path: Path, model: Model, wish: Wish, means: Means, fresh:
                 say=_tell if progress else None,
             )
             async with gateway:
-                reader = Heard(ModelReader(gateway, model))
+                reader = Heard(ModelReader(gateway, model, texts=wish.texts))
                 inquiry = Inquiry(store, run.id, _questions(path, reader, wish, opened), wish)
                 await inquiry.all(jobs, lambda: f"{gateway.spent[0]:,} tokens", progress)
                 return Outcome(run, tuple(reader.remarks()), *gateway.spent)
@@ -167,6 +169,7 @@ def _config(store: Store, runs: Sequence[Run], jobs: Sequence[Candidates], model
         "features": None if wish.features is None else spec(wish.features),
         "seed": wish.seed,
         "width": wish.width,
+        "texts": wish.texts,
         "sizes": asdict(wish.sizes),
     }
 

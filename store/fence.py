@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_TAGS = "claim|text|marked|tokens|evidence"
+_TAGS = "claim|texts?|marked|tokens|evidence"
 _CONTROLS = "s|bos|eos|pad|unk|mask|start_of_turn|end_of_turn|start_of_image|think|tool_call|tool_response"
 _DELIMITER = re.compile(rf"<(?=\s*/?\s*(?:{_TAGS}|{_CONTROLS})\s*>|[|｜]|<SYS>>|</SYS>>)|\[(?=/?INST\])", re.IGNORECASE)
 _LOOKALIKE = {"<": "‹", "[": "⟦"}

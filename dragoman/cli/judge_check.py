@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Json, Quiet, Seed
+from .options import PACKED, Json, Quiet, Seed, TextsARequest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,6 +29,7 @@ def check(
     ],
     claims: Annotated[int, typer.Option(help="Claims to ask about, half of them about single words.", min=2, max=100)] = 16,
     texts: Annotated[int, typer.Option(help="Texts of which a claim is true, and as many of which it is false.", min=4)] = 6,
+    texts_a_request: TextsARequest = PACKED,
     budget_tokens: Annotated[int | None, typer.Option(help="Stop at so many tokens of prompts and replies.", min=1)] = None,
     budget_dollars: Annotated[float | None, typer.Option(help="Stop at so many US dollars.", min=0)] = None,
     patience: Annotated[float, typer.Option(help="Seconds that the server may stay away.", min=0)] = 60.0,
@@ -39,7 +40,8 @@ def check(
     """Ask a judge about explanations that are known to be true or false.
 
     The texts are the organism's, where it is known which token expresses what. Printed are how well true claims are told from
-    false ones, calibration, position and length bias, answers that could not be read, and what it all cost.
+    false ones, one by one and several texts a request, calibration, position and length bias, answers that could not be read,
+    and what it all cost.
 
     [bold]Examples[/bold]
 
@@ -52,7 +54,9 @@ def check(
     from .output import as_json, console
 
     spec = f"vllm:{model}" if model.startswith(("http://", "https://")) else model
-    found, traffic = asyncio.run(_ask(spec, claims, texts, seed, Budget(budget_tokens, budget_dollars), patience, quiet))
+    found, traffic = asyncio.run(
+        _ask(spec, claims, texts, texts_a_request, seed, Budget(budget_tokens, budget_dollars), patience, quiet)
+    )
     if json:
         as_json({**_plain(found), "verdict": found.verdict, "traffic": traffic.totals()})
         return
@@ -72,7 +76,7 @@ def check(
 
 
 async def _ask(
-    spec: str, claims: int, texts: int, seed: int, budget: Any, patience: float, quiet: bool
+    spec: str, claims: int, texts: int, together: int, seed: int, budget: Any, patience: float, quiet: bool
 ) -> tuple[Findings, Counted]:
     """Check the server, and ask everything; calls are kept in a ledger of their own, which is thrown away."""
     from dragoman.evals.gateway.gateway import Gateway
@@ -94,7 +98,8 @@ async def _ask(
         async with Gateway(ledger, "check", seed, budget, patience=patience, say=say) as gateway:
             counted = Counted(gateway)
             with Progress("check", len(known), 0, not quiet) as bar:
-                found = await ask(ModelReader(counted, model), known, seed, lambda done: bar.advance(""))
+                packing = ModelReader(counted, model, texts=together) if together > 1 and model.capabilities.logprobs else None
+                found = await ask(ModelReader(counted, model), known, seed, lambda done: bar.advance(""), packing)
         ledger.close()
     return found, counted
 
@@ -108,6 +113,9 @@ def _plain(found: Findings) -> dict[str, Any]:
         whole[name] = getattr(found, name)._asdict()
     whole["detection"] = {kind: interval._asdict() for kind, interval in found.detection.items()}
     whole["calibration"] = {**found.calibration._asdict(), "bins": [one._asdict() for one in found.calibration.bins]}
+    if found.packs:
+        named = {name: getattr(found.packs, name)._asdict() for name in ("detection", "fuzzing", "place")}
+        whole["packs"] = {**named, "alone": found.packs.alone}
     whole["position"] = {
         "shares": found.position.shares,
         "spread": found.position.spread,
@@ -142,6 +150,13 @@ def _tables(found: Findings) -> list[Table]:
     tells.add_row("position bias: mean share of each place", "", shares)
     tells.add_row("length bias: yes to a false claim made long", str(found.length.n), figure(found.length, "+.3f"))
     tells.add_row("read from", "", ", ".join(f"{way} {count}" for way, count in found.ways.items()) or "-")
+    if found.packs:
+        tells.add_row("several texts a request: detection, AUROC", str(found.packs.detection.n), figure(found.packs.detection))
+        tells.add_row("  fuzzing, AUROC", str(found.packs.fuzzing.n), figure(found.packs.fuzzing))
+        tells.add_row(
+            "  bias: yes late in a request rather than early", str(found.packs.place.n), figure(found.packs.place, "+.3f")
+        )
+        tells.add_row("  texts that had to be asked about alone", "", str(found.packs.alone))
     sure = table("probability said", "n", "mean said", "came true")
     for one in found.calibration.bins:
         if one.n:

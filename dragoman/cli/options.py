@@ -32,3 +32,11 @@ Chosen = Annotated[
     list[str] | None,
     typer.Option("--token", help="Report this token's logit as well (mind the space); may be repeated.", show_default=False),
 ]
+PACKED = 10
+"""Texts that a judge is asked about in one request where nobody says how many."""
+TextsARequest = Annotated[
+    int,
+    typer.Option(
+        help="Detection and fuzzing ask about so many texts at once, where the server tells log-probabilities.", min=1, max=26
+    ),
+]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .features import HELP
-from .options import Fresh, Json, Quiet, Seed, Store, Workers
+from .options import PACKED, Fresh, Json, Quiet, Seed, Store, TextsARequest, Workers
 
 if TYPE_CHECKING:
     from dragoman.evals.asking import Means, Wish
@@ -45,6 +45,7 @@ def score(
             help="Ask no further once a figure's 95 % interval is so wide at most.", min=0.0, max=1.0, show_default=False
         ),
     ] = None,
+    texts_a_request: TextsARequest = PACKED,
     budget_tokens: Annotated[
         int | None, typer.Option(help="Tokens of prompts and replies that the run may spend.", min=1, show_default=False)
     ] = None,
@@ -96,7 +97,7 @@ def score(
         from dragoman.evals.questions import USUAL, named
 
         model = model_named(judge, price=price_from(price) if price else None)
-        wish = Wish(named(scores) if scores else USUAL, _ids(store, features), tuple(labels or ()), seed, width)
+        wish = Wish(named(scores) if scores else USUAL, _ids(store, features), tuple(labels or ()), seed, width, texts_a_request)
         means = Means(Budget(budget_tokens, budget_usd), patience, concurrency, reuse)
         made, summary, remarks = read(store, model, wish, means, fresh, not quiet)
     from .output import as_json, console, summary_json, summary_table

@@ -108,6 +108,8 @@ class Request:
     """JSON schema that the reply must satisfy, enforced by the server where it can."""
     choices: tuple[str, ...] = ()
     """The reply must be one of these (vLLM's structured outputs)."""
+    pattern: str = ""
+    """Regular expression that the whole reply must match, enforced by vLLM's structured outputs and by no other server."""
     stop: tuple[str, ...] = ()
     """Texts that end the reply."""
     tools: tuple[Tool, ...] = ()

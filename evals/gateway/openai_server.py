@@ -182,6 +182,8 @@ class OpenAIServer:
             body["response_format"] = {"type": "json_schema", "json_schema": shape}
         if request.choices and self._can.choices:
             body["structured_outputs"] = {"choice": list(request.choices)}
+        elif request.pattern and self._can.choices:
+            body["structured_outputs"] = {"regex": request.pattern}
         return body
 
 

@@ -17,18 +17,18 @@ from dragoman.evals.gateway.calls import Place, Reply, Request, Unanswered
 from dragoman.evals.gateway.models import Model
 from dragoman.store.fence import line
 
-from . import prompting, reading
+from . import packing, prompting, reading
 from .concurrency import together
 from .cutting import Piece, around, estimate, pieces
 from .prompting import Chat
-from .reader import Answer, Chosen, Marked, Passage, Simulated, Step, Written
+from .reader import LETTERS, Answer, Chosen, Marked, Passage, Simulated, Step, Written
 
 SAMPLES = 10
 """Samples of a question that is read by sampling."""
 ALTERNATIVES = 20
 """Log-probabilities asked for at a token; vLLM and OpenAI tell no more."""
-PACK = 2000
-"""Several texts are listed in one request up to about so many tokens."""
+PACK = 4000
+"""Several texts stand in one request up to about so many tokens."""
 WRITTEN = 96
 """Tokens of a written text, at most."""
 SPARE = 32
@@ -56,13 +56,17 @@ class Asks(Protocol):
 class ModelReader:
     """Asks a language model through a gateway."""
 
-    def __init__(self, gateway: Asks, model: Model, samples: int = SAMPLES) -> None:
-        """`model` has been checked; `samples`: of a question that is read by sampling."""
+    def __init__(self, gateway: Asks, model: Model, samples: int = SAMPLES, texts: int = 1) -> None:
+        """`model` has been checked; `samples`: of a question that is read by sampling; `texts`: at most so many are asked about
+        together in detection and fuzzing, 1 to 26, where the server tells log-probabilities.
+        """
         self.name = model.name
         """Recorded with every score."""
         self.gateway = gateway
         self.model = model
         self.samples = samples
+        self.texts = texts
+        """Texts in a question of detection and fuzzing; 1 from when a reply about several turned out to have no answers."""
         self.tells = model.capabilities.logprobs > 0
         """Whether the server tells log-probabilities; found out where it should and does not."""
         self._sure = model.enforces_schemas
@@ -71,24 +75,24 @@ class ModelReader:
     async def detect(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Answer]:
         """Probability that a feature so described fires anywhere in each text.
 
-        A text longer than the model's context is asked about in pieces, and the likeliest piece counts.
+        Several texts a request where the reader was made so; one that is left open is asked about alone. A text longer than the
+        model's context is asked about in pieces, and the likeliest piece counts.
         """
-        room = self._room(prompting.detection(claim, Passage(())), 1)
-        cuts = [_cut(passage, room) for passage in passages]
-        parts = [part for cut in cuts if cut for part in cut]
-        asked = iter(
-            await together(
-                self._yes_or_no(partial(prompting.detection, claim, part), step, ordinal) for ordinal, part in enumerate(parts)
-            )
-        )
-        return [_likeliest([next(asked) for _ in cut]) if cut else Answer(None, unscored=self._too_long()) for cut in cuts]
+        found = await self._packed(claim, passages, step)
+        left = [i for i, answer in enumerate(found) if answer is None]
+        alone = dict(zip(left, await self._detect(claim, [passages[i] for i in left], step), strict=True))
+        return [answer or alone[i] for i, answer in enumerate(found)]
 
     async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
         """Probability that the highlighted tokens are the ones on which a feature so described fires.
 
-        Of a text longer than the model's context a window around the highlights is shown.
+        Several texts a request, as in detection, but never one text with two highlightings. Of a text longer than the model's
+        context a window around the highlights is shown.
         """
-        return await together(self._fuzz(claim, item, step, i) for i, item in enumerate(marked))
+        found = await self._packed(claim, marked, step)
+        left = [i for i, answer in enumerate(found) if answer is None]
+        alone = dict(zip(left, await together(self._fuzz(claim, marked[i], step, i) for i in left), strict=True))
+        return [answer or alone[i] for i, answer in enumerate(found)]
 
     async def simulate(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Simulated]:
         """How active a feature so described is on every token.
@@ -110,9 +114,9 @@ class ModelReader:
 
     async def choose(self, claim: str, task: Literal["passage", "continuations"], options: Sequence[str], step: Step) -> Chosen:
         """Which option belongs to the claim. All options must fit into the model's context together."""
-        can, letters = self.model.capabilities, prompting.LETTERS[: len(options)]
-        if len(options) > len(prompting.LETTERS):
-            return Chosen(None, unscored=f"{len(options)} options; there are {len(prompting.LETTERS)} letters")
+        can, letters = self.model.capabilities, LETTERS[: len(options)]
+        if len(options) > len(LETTERS):
+            return Chosen(None, unscored=f"{len(options)} options; there are {len(LETTERS)} letters")
 
         chat = partial(prompting.choice, claim, task, options)
         try:
@@ -144,6 +148,46 @@ class ModelReader:
             return reading.texts(await self._ask(request, step, 0), n)
         except Unanswered as reason:
             return Written((), unscored=str(reason))
+
+    async def _packed(self, claim: str, items: Sequence[Passage | Marked], step: Step) -> list[Answer | None]:
+        """Answers to questions about several texts at once; None for a text that has to be asked about alone."""
+        found: list[Answer | None] = [None] * len(items)
+        if self.texts < 2 or not self.tells:
+            return found
+        texts = [(item.passage if isinstance(item, Marked) else item).strings for item in items]
+        shown = [prompting.shown(item) for item in items]
+        least = self._room(prompting.packed(claim, items[:1]), packing.LINE * self.texts) if items else 0
+        room = PACK if least is None else max(1, min(PACK, least))
+        packs = packing.deal(texts, [estimate(text) + LINE for text in shown], self.texts, room, step)
+        asked = [pack for pack in packs if len(pack) > 1]
+        replies = await together(self._pack(claim, [items[i] for i in pack], step, n) for n, pack in enumerate(asked))
+        for pack, answers in zip(asked, replies, strict=True):
+            for i, answer in zip(pack, answers, strict=True):
+                found[i] = None if answer.value is None else answer
+        if asked and all(answer is None for answer in found):
+            self.texts = 1
+        return found
+
+    async def _pack(self, claim: str, items: Sequence[Passage | Marked], step: Step, ordinal: int) -> list[Answer]:
+        top = min(ALTERNATIVES, self.model.capabilities.logprobs)
+        n = len(items)
+        request = Request(prompting.packed(claim, items), max_tokens=packing.LINE * n, top_logprobs=top, pattern=packing.form(n))
+        try:
+            reply = await self._told(request, step, ordinal, "/packed")
+        except Unanswered as reason:
+            return [Answer(None, unscored=str(reason))] * n
+        return reading.packed(reply, n) if reply else [Answer(None, unscored="no log-probabilities")] * n
+
+    async def _detect(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Answer]:
+        room = self._room(prompting.detection(claim, Passage(())), 1)
+        cuts = [_cut(passage, room) for passage in passages]
+        parts = [part for cut in cuts if cut for part in cut]
+        asked = iter(
+            await together(
+                self._yes_or_no(partial(prompting.detection, claim, part), step, ordinal) for ordinal, part in enumerate(parts)
+            )
+        )
+        return [_likeliest([next(asked) for _ in cut]) if cut else Answer(None, unscored=self._too_long()) for cut in cuts]
 
     async def _fuzz(self, claim: str, marked: Marked, step: Step, ordinal: int) -> Answer:
         room = self._room(prompting.fuzzing(claim, Marked(Passage(()), ())), 1)
@@ -210,21 +254,24 @@ class ModelReader:
         return reading.active(reply, len(passage.strings))
 
     async def _first_token(self, chat: Chat, step: Step, ordinal: int) -> Reply | None:
-        """One token, with its alternatives; None where the server does not tell them.
+        """One token, with its alternatives; None where the server does not tell them."""
+        top = min(ALTERNATIVES, self.model.capabilities.logprobs)
+        return await self._told(Request(chat, max_tokens=1, top_logprobs=top), step, ordinal)
+
+    async def _told(self, request: Request, step: Step, ordinal: int, part: str = "") -> Reply | None:
+        """A reply with log-probabilities; None where the server does not tell them.
 
         Of a server that is merely compatible nobody knows: one question goes first, so that not all are asked twice.
         """
         if self.tells and not self._sure:
             async with self._finding_out:
                 if self.tells and not self._sure:
-                    reply = await self._one_token(chat, step, ordinal)
-                    self._sure = True
+                    reply = await self._ask(request, step, ordinal, part)
+                    self.tells, self._sure = bool(reply.logprobs), True
                     return reply
-        return await self._one_token(chat, step, ordinal) if self.tells else None
-
-    async def _one_token(self, chat: Chat, step: Step, ordinal: int) -> Reply:
-        top = min(ALTERNATIVES, self.model.capabilities.logprobs)
-        reply = await self._ask(Request(chat, max_tokens=1, top_logprobs=top), step, ordinal)
+        if not self.tells:
+            return None
+        reply = await self._ask(request, step, ordinal, part)
         self.tells = self.tells and bool(reply.logprobs)
         return reply
 

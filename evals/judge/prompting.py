@@ -17,7 +17,7 @@ from dragoman.evals.gateway.calls import Message
 from dragoman.store.fence import fenced, line
 
 from .fence import excerpt
-from .reader import Marked, Passage
+from .reader import LETTERS, Marked, Passage
 
 YES_NO = "Answer Yes or No."
 PERCENT = 'Answer with JSON: {"yes": P}, where P from 0 to 100 is how likely it is that the answer is yes.'
@@ -26,8 +26,6 @@ PERCENTS = "Answer with JSON: for each letter, from 0 to 100, how likely it is t
 ACTIVE = 'Answer with JSON: {"active": [{"line": N, "value": V}]}, with every line whose value is above 0; all others count as 0.'
 TEXTS = 'Answer with JSON: {"texts": ["first text", "second text"]}.'
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""Names of options."""
 SLOT = "?"
 """Stands for a value that is not shown in a listing."""
 EXAMPLE = (("My", SLOT), (" dog", SLOT), (" met", "0"), (" the", "0"), (" old", "0"), (" cat", "9"), (".", "0"))
@@ -44,6 +42,20 @@ def detection(claim: str, passage: Passage, answer: str = YES_NO) -> Chat:
 def fuzzing(claim: str, marked: Marked, answer: str = YES_NO) -> Chat:
     """Does it fire on the marked tokens? The prompt begins as detection's of the same text, up to the question."""
     return _chat("fuzzing", claim=fenced(claim), text=fenced(marked.passage.text), marked=excerpt(marked), answer=answer)
+
+
+def packed(claim: str, items: Sequence[Passage | Marked]) -> Chat:
+    """The question of detection, or of fuzzing where tokens are marked, about several texts, each on a line after its letter."""
+    marked = isinstance(items[0], Marked)
+    texts = [shown(item) for item in items]
+    system = _render("pack_fuzzing" if marked else "pack_detection")
+    named = list(zip(LETTERS, texts, strict=False))
+    return Message("system", system), Message("user", _render("pack", claim=fenced(claim), texts=named))
+
+
+def shown(item: Passage | Marked) -> str:
+    """A text on one line, its marked tokens between << and >>."""
+    return fenced(line(item.shown() if isinstance(item, Marked) else item.text))
 
 
 def choice(claim: str, task: Literal["passage", "continuations"], options: Sequence[str], answer: str = LETTER) -> Chat:

@@ -13,6 +13,9 @@ from typing import Literal, NamedTuple, Protocol
 Way = Literal["log-probabilities", "sampled", "schema", "executed", "scripted", ""]
 """How an answer was read; empty where there is none."""
 
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Names of options, and of texts that are asked about together."""
+
 
 class Passage(NamedTuple):
     """A text as tokens of the subject; the strings concatenate to the text."""
@@ -60,6 +63,8 @@ class Answer(NamedTuple):
     """How it was read."""
     unscored: str | None = None
     """Why there is no value."""
+    place: int = 0
+    """Where its text stood among those of the request, from 1; 0 where it was asked about alone."""
 
 
 class Simulated(NamedTuple):

@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from dragoman.evals.gateway.calls import Reply
+from dragoman.evals.gateway.calls import Reply, TokenChance
 
-from .reader import Answer, Chosen, Simulated, Written
+from .reader import LETTERS, Answer, Chosen, Simulated, Written
 
 LEAST = 0.01
 """So much of the first token's probability must lie on the candidates together."""
@@ -33,7 +33,10 @@ DIGITS = "0123456789"
 TOP = len(DIGITS) - 1
 """The digit that means a feature's largest activation."""
 
+
 _YES_NO = {"yes": ("yes",), "no": ("no",)}
+_AROUND = " \t\n\"'*ĠĊ▁"
+_NAME = re.compile(r"\W*([A-Z])\W*")
 
 
 def refusal(reply: Reply) -> str | None:
@@ -47,13 +50,40 @@ def refusal(reply: Reply) -> str | None:
 
 def probability(reply: Reply) -> Answer:
     """Probability of yes from the log-probabilities of the first token; no value where they do not tell."""
-    shares = _shares(reply, _YES_NO)
+    shares = _shares(_first(reply), _YES_NO)
     return Answer(None, unscored=shares) if isinstance(shares, str) else Answer(shares[0], "log-probabilities")
+
+
+def packed(reply: Reply, n: int) -> list[Answer]:
+    """Probability of yes for each of n lettered texts, from the log-probabilities where its line says Yes or No.
+
+    A line is a letter, what is no letter, and the answer; whatever else is said is passed over. A text has no value where it has
+    no line, or two.
+    """
+    refused = refusal(reply)
+    if refused or not reply.logprobs:
+        return [Answer(None, unscored=refused or "the server told no log-probabilities")] * n
+    found: dict[str, Answer] = {}
+    before = ""
+    for place in reply.logprobs:
+        token = place[0].token if place else ""
+        name = _NAME.fullmatch(before.rpartition("\n")[2])
+        if name is None or token.strip(_AROUND).casefold() not in ("yes", "no"):
+            before += token
+            continue
+        shares, before = _shares(place, _YES_NO), ""
+        if name[1] in found:
+            found[name[1]] = Answer(None, unscored="the text has two answers")
+        elif isinstance(shares, str):
+            found[name[1]] = Answer(None, unscored=shares)
+        else:
+            found[name[1]] = Answer(shares[0], "log-probabilities", place=LETTERS.index(name[1]) + 1)
+    return [found.get(name, Answer(None, unscored="the text has no answer")) for name in LETTERS[:n]]
 
 
 def letter(reply: Reply, letters: str) -> Chosen:
     """Probability of each option from the log-probabilities of the first token; no value where they do not tell."""
-    shares = _shares(reply, {one: (one.casefold(),) for one in letters}, upper=True)
+    shares = _shares(_first(reply), {one: (one.casefold(),) for one in letters}, upper=True)
     return Chosen(None, unscored=shares) if isinstance(shares, str) else Chosen(tuple(shares), "log-probabilities")
 
 
@@ -168,14 +198,18 @@ def texts(reply: Reply, n: int) -> Written:
     return Written(kept) if kept else Written((), unscored="no text was written")
 
 
-def _shares(reply: Reply, candidates: Mapping[str, Collection[str]], upper: bool = False) -> list[float] | str:
-    """Each candidate's share of the probability that the candidates have together at the first token, or why there is none."""
-    if not reply.logprobs or not reply.logprobs[0]:
+def _first(reply: Reply) -> tuple[TokenChance, ...]:
+    """The alternatives at the first token; none where the server told none."""
+    return reply.logprobs[0] if reply.logprobs else ()
+
+
+def _shares(told: Sequence[TokenChance], candidates: Mapping[str, Collection[str]], upper: bool = False) -> list[float] | str:
+    """Each candidate's share of the probability that the candidates have together at a token, or why there is none."""
+    if not told:
         return "the server told no log-probabilities"
-    first = reply.logprobs[0]
     found = dict.fromkeys(candidates, 0.0)
-    for token, log in first:
-        word = token.strip(" \t\n\"'*ĠĊ▁")
+    for token, log in told:
+        word = token.strip(_AROUND)
         for name, forms in candidates.items():
             if word.casefold() in forms and (word.isupper() or not upper):
                 found[name] += math.exp(log)
@@ -184,7 +218,7 @@ def _shares(reply: Reply, candidates: Mapping[str, Collection[str]], upper: bool
     if total < LEAST:
         return f"the first token is neither of {names}" if len(found) == 2 else "the first token is none of the options"
     missing = [name for name, chance in found.items() if chance == 0]
-    most = FORMS * min(math.exp(log) for _, log in first)
+    most = FORMS * min(math.exp(log) for _, log in told)
     if missing and len(missing) * most / (total + len(missing) * most) > OPEN:
         return f"{len(missing)} of {len(found)} candidates are not among the alternatives told"
     found.update(dict.fromkeys(missing, most / 2))

@@ -92,6 +92,11 @@ def remarks(answers: Sequence[Read | None]) -> tuple[str, ...]:
     flags = [] if len(asked) == len(answers) else [f"stopped early: {len(asked)} of {len(answers)} asked"]
     if len(asked) > ways.total():
         flags.append(unreadable(answers))
+    together = sum(isinstance(answer, Answer) and answer.place > 0 for answer in asked)
+    if together:
+        flags.append(
+            "several texts a request" if together == len(asked) else f"{together} of {len(asked)} with others in a request"
+        )
     for way, text in WAYS.items():
         if ways[way]:
             flags.append(text if ways[way] == ways.total() else f"{ways[way]} of {ways.total()} {text}")

@@ -68,6 +68,13 @@ def looks_for_the_word(body: dict[str, Any]) -> Said:
         shown = re.findall(r"([A-Z]):\n<text>\n(.*?)\n</text>", asked, re.DOTALL)
         fits = {letter: 0.97 if word in " ".join(re.findall(r"<<(.*?)>>", text)).split() else 0.01 for letter, text in shown}
         return Said(chances=[{letter: chance / sum(fits.values()) for letter, chance in fits.items()}])
+    if "<texts>" in asked:
+        lines: list[dict[str, float]] = []
+        for letter, text in re.findall(r"^([A-Z]): (.*)$", asked.rsplit("<texts>", 1)[1], re.MULTILINE):
+            pieces = re.findall(r"<<(.*?)>>", text) if "are marked with" in asked else [text]
+            yes = 0.95 if any(word in piece.split() for piece in pieces) else 0.05
+            lines += [{letter: 1.0}, {":": 1.0}, {" Yes": yes, " No": 1 - yes}, {"\n": 1.0}]
+        return Said(chances=lines)
     marked = re.search(r"<marked>\n(.*?)\n</marked>", asked, re.DOTALL)
     seen = re.findall(r"<<(.*?)>>", marked[1]) if marked else re.findall(r"<text>\n(.*?)\n</text>", asked, re.DOTALL)
     yes = 0.95 if any(word in piece.split() for piece in seen) else 0.05
@@ -141,7 +148,7 @@ def test_kill_9_in_the_middle_loses_no_answer(path: Path) -> None:
 
     with ScriptedServer(answer, keep=False) as server:
         command = [sys.executable, "-m", "dragoman", "score", str(path), "--judge", f"vllm:{server.url}", "--features", "1,2,3"]
-        command += ["--scores", "detection,fuzzing", "--concurrency", "8", "--quiet"]
+        command += ["--scores", "detection,fuzzing", "--texts-a-request", "2", "--concurrency", "8", "--quiet"]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         while server.answered < 100:
             time.sleep(0.01)
@@ -152,7 +159,7 @@ def test_kill_9_in_the_middle_loses_no_answer(path: Path) -> None:
         done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
         total = server.answered
     with ScriptedServer(looks_for_the_word, keep=False) as server:
-        wish = Wish(("detection", "fuzzing"), FEATURES)
+        wish = Wish(("detection", "fuzzing"), FEATURES, texts=2)
         undisturbed = run(path, server, wish, fresh=True)
         assert before < server.answered and server.answered <= total <= server.answered + 8 * 2
     with Store.open(path) as store:

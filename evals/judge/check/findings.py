@@ -24,6 +24,20 @@ class Bias:
 
 
 @dataclass(frozen=True)
+class Packs:
+    """The same questions, several texts a request."""
+
+    detection: Interval
+    """AUROC over all claims."""
+    fuzzing: Interval
+    """AUROC likewise."""
+    place: Interval
+    """How much likelier yes is said, the truth taken off, in the later half of a request than in the earlier: 0 if unbiased."""
+    alone: int
+    """Texts that had to be asked about alone after all."""
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a judge answered to questions of which the answers are known."""
 
@@ -51,6 +65,8 @@ class Findings:
     """One sentence about answers that could not be read."""
     constant: str | None
     """One sentence about a judge that answers the same to everything."""
+    packs: Packs | None = None
+    """What becomes of the answers where several texts stand in a request; None where that was not asked."""
 
     @property
     def verdict(self) -> str:

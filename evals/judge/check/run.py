@@ -31,7 +31,7 @@ from dragoman.evals.statistics import (
     wilson,
 )
 
-from .findings import Bias, Findings
+from .findings import Bias, Findings, Packs
 from .material import Known, Text
 
 OPTIONS = 4
@@ -41,14 +41,18 @@ WRITTEN = 3
 
 
 async def check(
-    reader: Reader, known: Sequence[Known], seed: int = 0, told: Callable[[int], None] = lambda done: None
+    reader: Reader,
+    known: Sequence[Known],
+    seed: int = 0,
+    told: Callable[[int], None] = lambda done: None,
+    packing: Reader | None = None,
 ) -> Findings:
-    """Ask everything at once. `told` hears how many of the claims are done."""
+    """Ask everything at once. `told` hears how many claims are done; `packing`: the same judge, several texts a request."""
     done = 0
 
     async def one(place: int, claim: Known) -> _Answers:
         nonlocal done
-        found = await _ask(reader, claim, place, random.Random(f"check {seed} {place}"))
+        found = await _ask(reader, claim, place, random.Random(f"check {seed} {place}"), packing)
         done += 1
         told(done)
         return found
@@ -80,9 +84,11 @@ class _Answers(NamedTuple):
     """About its false texts, the claim being lengthened."""
     written: Written | None
     """From the claim, where that was asked for."""
+    packed: tuple[list[Answer], list[Answer]]
+    """As detected and fuzzed, several texts a request; both empty where that was not asked."""
 
 
-async def _ask(reader: Reader, claim: Known, place: int, rng: random.Random) -> _Answers:
+async def _ask(reader: Reader, claim: Known, place: int, rng: random.Random, packing: Reader | None) -> _Answers:
     def step(name: str) -> Step:
         return Step(-1, f"check/{name}/{place}")
 
@@ -90,15 +96,26 @@ async def _ask(reader: Reader, claim: Known, place: int, rng: random.Random) -> 
     order = rng.sample(range(len(texts)), len(texts))
     marked = [_marked(text, right, rng) for right in (True, False) for text in claim.true]
     mixed = rng.sample(range(len(marked)), len(marked))
-    detected, fuzzed, long, simulated, chosen, written = await asyncio.gather(
-        reader.detect(claim.claim, [texts[i] for i in order], step("detection")),
-        reader.fuzz(claim.claim, [marked[i] for i in mixed], step("fuzzing")),
+
+    async def both(judge: Reader, prefix: str) -> tuple[list[Answer], list[Answer]]:
+        detected, fuzzed = await asyncio.gather(
+            judge.detect(claim.claim, [texts[i] for i in order], step(f"{prefix}detection")),
+            judge.fuzz(claim.claim, [marked[i] for i in mixed], step(f"{prefix}fuzzing")),
+        )
+        return _sorted(detected, order), _sorted(fuzzed, mixed)
+
+    async def packed() -> tuple[list[Answer], list[Answer]]:
+        return await both(packing, "packed/") if packing else ([], [])
+
+    (detected, fuzzed), packs, long, simulated, chosen, written = await asyncio.gather(
+        both(reader, ""),
+        packed(),
         reader.detect(lengthened(claim.claim), [text.passage for text in claim.false], step("long")),
         reader.simulate(claim.claim, [claim.true[0].passage, claim.false[0].passage], step("simulation")),
         _choices(reader, claim, step),
         _written(reader, claim, step("writing")),
     )
-    return _Answers(_sorted(detected, order), _sorted(fuzzed, mixed), simulated, chosen, long, written)
+    return _Answers(detected, fuzzed, simulated, chosen, long, written, packs)
 
 
 async def _choices(reader: Reader, claim: Known, step: Callable[[str], Step]) -> list[Chosen]:
@@ -153,6 +170,28 @@ def _findings(judge: str, known: Sequence[Known], answers: Sequence[_Answers], r
         ways=dict(ways.most_common()),
         unreadable=unreadable(one.unscored for one in (*every, *others)),
         constant=constant([a.value for a in _flat(detected)]),
+        packs=_packs(truth, halves, answers, rng) if any(a.packed[0] for a in answers) else None,
+    )
+
+
+def _packs(
+    truth: Sequence[Sequence[bool]], halves: Sequence[Sequence[bool]], answers: Sequence[_Answers], rng: np.random.Generator
+) -> Packs:
+    """What became of the answers in packs; places are compared within each claim's requests."""
+    detected, fuzzed = [a.packed[0] for a in answers], [a.packed[1] for a in answers]
+    rows = [*zip(truth, detected, strict=True), *zip(halves, fuzzed, strict=True)]
+    later, earlier = [], []
+    for right, found in rows:
+        placed = sorted((a.place, a.value - t) for a, t in zip(found, right, strict=True) if a.place and a.value is not None)
+        if len(placed) > 1:
+            middle = len(placed) // 2
+            earlier.append(float(np.mean([error for _, error in placed[:middle]])))
+            later.append(float(np.mean([error for _, error in placed[-middle:]])))
+    return Packs(
+        detection=_area(truth, detected, rng),
+        fuzzing=_area(halves, fuzzed, rng),
+        place=paired(np.array(later), np.array(earlier), rng).mean,
+        alone=sum(a.place == 0 for a in _flat([*detected, *fuzzed])),
     )
 
 

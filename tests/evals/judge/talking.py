@@ -21,6 +21,8 @@ def honest(body: dict[str, Any], tells: bool = True) -> Said:
     prompt = body["messages"][-1]["content"]
     word = _word(prompt)
     texts = re.findall(r"<text>\n(.*?)\n</text>", prompt, re.S)
+    if "<texts>" in prompt:
+        return _packed(prompt, word, "marked" in body["messages"][0]["content"], tells)
     if "<tokens>" in prompt:
         lines = re.findall(r"^(\d+)\t(.*)$", prompt, re.M)
         return Said(json.dumps({"active": [{"line": int(n), "value": 9} for n, token in lines if token.strip() == word]}))
@@ -56,14 +58,24 @@ def _word(prompt: str) -> str:
     return str(quoted[0] if quoted else PLAIN.findall(claim)[-1])
 
 
+def _packed(prompt: str, word: str, marked: bool, tells: bool) -> Said:
+    """A line for each text: its letter and the answer."""
+    chances: list[Mapping[str, float]] = []
+    for letter, text in re.findall(r"^([A-Z]): (.*)$", prompt.rsplit("<texts>", 1)[1], re.M):
+        shown = " ".join(re.findall(r"<<(.*?)>>", text)) if marked else text
+        chance = SURE if word in PLAIN.findall(shown) else 1 - SURE
+        chances += [{letter: 1.0}, {":": 1.0}, {" Yes": chance, " No": 1 - chance}, {"\n": 1.0}]
+    return Said(chances=chances[:-1], logprobs=tells)
+
+
 def _listed(prompt: str) -> Said:
     word = _word(prompt)
 
     def chances(place: int, tokens: list[str]) -> Mapping[str, float] | None:
         if tokens[place - 1] != "\t":
             return None
-        start = max((i for i in range(place) if tokens[i] == "\n"), default=-1) + 1
-        found = "".join(tokens[start : place - 1]).strip() == word
+        start = max(i for i in range(place - 1) if tokens[i] in ("\n", "\t")) + 1
+        found = re.sub(r"^[?09]", "", "".join(tokens[start : place - 1])).strip() == word
         return {"?": 0.5, "9": 0.4 if found else 0.1, "0": 0.1 if found else 0.4}
 
     return Said("", prompt_chances=chances)

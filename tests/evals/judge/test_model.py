@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from dragoman.evals.gateway.models import model_named
 from dragoman.evals.judge import prompting
 from dragoman.evals.judge.check.traffic import Counted
 from dragoman.evals.judge.model import ModelReader
-from dragoman.evals.judge.reader import Marked, Passage, Step
+from dragoman.evals.judge.reader import Answer, Marked, Passage, Step
 from dragoman.store.errors import UserError
 from dragoman.store.ledger import Ledger
 from tests.evals.gateway.server import Said, ScriptedServer
@@ -280,3 +281,86 @@ def test_orders_in_a_text_stay_inside_the_fence(tmp_path: Path) -> None:
         run(server, tmp_path, lambda reader: reader.detect(CLAIM, [hostile], STEP))
         said = json.dumps(bodies(server)[0], ensure_ascii=False)
         assert said.count("</text>") == 1 and "<|im_end|>" not in said
+
+
+def test_several_texts_a_request(tmp_path: Path) -> None:
+    texts = [Passage((f"{i}", " robin" if i % 3 == 0 else " stone", " sang", ".")) for i in range(12)]
+
+    async def ask(reader: ModelReader) -> list[Answer]:
+        reader.texts = 5
+        return await reader.detect(CLAIM, texts, STEP)
+
+    counted: list[Counted] = []
+    with ScriptedServer(honest) as server:
+        found = run(server, tmp_path, ask, counted)
+        assert [answer.value for answer in found] == pytest.approx([YES if i % 3 == 0 else NO for i in range(12)])
+        assert sorted(answer.place for answer in found) == sorted([*range(1, 5)] * 3)
+        assert [answer.place for answer in found] != [1 + i % 4 for i in range(12)], "the order is drawn"
+        assert len(server.seen) == 3
+        (shape,) = {body["structured_outputs"]["regex"] for body in bodies(server)}
+        assert re.fullmatch(shape, "A: No\nB: Yes\nC: Yes\nD: No") and not re.fullmatch(shape, "A: No\nB: Yes")
+        assert run(server, tmp_path, ask) == found and len(server.seen) == 3, "a run that goes on finds its calls"
+
+
+def test_the_same_text_is_marked_once_a_request(tmp_path: Path) -> None:
+    others = [Passage((f"{i}", *BIRD.strings)) for i in range(4)]
+    marked = [Marked(text, (3 + shift,)) for text in others for shift in (0, 1)]
+
+    async def ask(reader: ModelReader) -> list[Answer]:
+        reader.texts = 20
+        return await reader.fuzz(CLAIM, marked, STEP)
+
+    with ScriptedServer(honest) as server:
+        found = run(server, tmp_path, ask)
+        assert [answer.value for answer in found] == pytest.approx([YES, NO] * 4)
+        shown = [re.findall(r"^[A-Z]: (\d)", body["messages"][1]["content"], re.M) for body in bodies(server)]
+        assert [sorted(pack) for pack in shown] == [["0", "1", "2", "3"]] * 2
+
+
+def test_what_a_request_with_several_texts_leaves_open_is_asked_alone(tmp_path: Path) -> None:
+    def forgetful(body: dict[str, Any]) -> Said:
+        said = honest(body)
+        return Said(chances=(said.chances or ())[:-4]) if "<texts>" in body["messages"][1]["content"] else said
+
+    def chatty(body: dict[str, Any]) -> Said:
+        return Said("Let me think") if "<texts>" in body["messages"][1]["content"] else honest(body)
+
+    texts = [Passage((f"{i}", *(BIRD if i % 2 else STONE).strings)) for i in range(6)]
+    for answer, alone in ((forgetful, 1), (chatty, 6), (silent, 6)):
+
+        async def ask(reader: ModelReader, name: str = answer.__name__) -> list[Answer]:
+            reader.texts = 6
+            return await reader.detect(CLAIM, texts, Step(5, name))
+
+        with ScriptedServer(answer) as server:
+            found = run(server, tmp_path, ask)
+            assert [a.value for a in found] == pytest.approx([NO, YES] * 3)
+            assert [a.place for a in found].count(0) == alone
+
+
+def test_a_judge_that_reads_no_packs_is_asked_about_one_once(tmp_path: Path) -> None:
+    def chatty(body: dict[str, Any]) -> Said:
+        return Said("Let me think") if "<texts>" in body["messages"][1]["content"] else honest(body)
+
+    async def ask(reader: ModelReader) -> None:
+        reader.texts = 4
+        for feature in range(3):
+            await reader.detect(CLAIM, [BIRD, STONE], Step(feature, "detection"))
+
+    with ScriptedServer(chatty) as server:
+        run(server, tmp_path, ask)
+        assert len(server.seen) == 1 + 3 * 2
+
+
+def test_texts_together_fit_into_the_context(tmp_path: Path) -> None:
+    texts = [Passage((f"{i}", *STONE.strings * 3)) for i in range(12)]
+    long = Passage((*STONE.strings * 60, *BIRD.strings))
+
+    async def ask(reader: ModelReader) -> list[Answer]:
+        reader.texts = 12
+        return await reader.detect(CLAIM, [*texts, long], STEP)
+
+    with ScriptedServer(honest, context=800) as server:
+        found = run(server, tmp_path, ask)
+        assert [answer.value for answer in found] == pytest.approx([NO] * 12 + [YES])
+        assert all(answer.place for answer in found[:12]) and found[12].place == 0

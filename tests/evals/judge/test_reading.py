@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
+from dragoman.evals.gateway.calls import Reply, TokenChance
 from dragoman.evals.judge.reading import (
     active,
     expected,
     letter,
     letter_share,
+    packed,
     percent,
     percents,
     probability,
@@ -76,7 +79,7 @@ def test_shares_of_letters() -> None:
 
 
 def test_percent() -> None:
-    assert percent(reply('{"yes": 73}')) == (0.73, "schema", None)
+    assert percent(reply('{"yes": 73}')) == (0.73, "schema", None, 0)
     assert percent(reply('```json\n{"yes": 0}\n```')).value == 0
 
 
@@ -171,3 +174,41 @@ def test_texts() -> None:
     assert texts(reply('{"texts": []}'), 2).unscored == "no text was written"
     assert texts(reply('{"texts": [1]}'), 2).unscored == "no list of texts under texts"
     assert texts(reply('{"texts": ["a"', finish="length"), 2) == ((), "the reply was cut off at its longest")
+
+
+def told(*places: dict[str, float]) -> Reply:
+    """A reply of which every token's alternatives are told, the likeliest first."""
+    chances = tuple(tuple(TokenChance(t, math.log(c)) for t, c in place.items()) for place in places)
+    text = "".join(place[0].token for place in chances)
+    return Reply((text,), ("stop",), chances, None, 10, 0, len(places), 0.0, 0.0, False, "call")
+
+
+def test_a_line_for_each_text() -> None:
+    answers = (
+        ({"A": 1.0}, {":": 1.0}, {" Yes": 0.8, " No": 0.2}, {"\n": 1.0}),
+        (
+            {"**": 1.0},
+            {"C": 1.0},
+            {"**": 1.0},
+            {": ": 1.0},
+            {"no": 0.6, "No": 0.3, "yes": 0.1},
+            {", it does not. No": 1.0},
+            {"\n": 1.0},
+        ),
+        ({"B": 0.9, "D": 0.1}, {":": 1.0}, {"Yes": 0.5, "No": 0.5}),
+    )
+    found = packed(told(*(place for line in answers for place in line)), 4)
+    assert [a.value for a in found] == [pytest.approx(0.8), pytest.approx(0.5), pytest.approx(0.1), None]
+    assert [a.place for a in found] == [1, 2, 3, 0]
+    assert found[3].unscored == "the text has no answer"
+
+
+def test_what_a_reply_about_several_texts_leaves_open() -> None:
+    line = ({"A": 1.0}, {":": 1.0}, {" Yes": 0.8, " No": 0.2}, {"\n": 1.0})
+    twice = packed(told(*line, *line), 2)
+    assert [a.unscored for a in twice] == ["the text has two answers", "the text has no answer"]
+    assert [a.value for a in packed(told({"Yes": 0.9, "No": 0.1}), 2)] == [None, None]
+    assert "neither" not in str(packed(reply("A: Yes\nB: No"), 2)) and packed(reply("A: Yes"), 1)[0].value is None
+    assert {a.unscored for a in packed(reply("", finish="content_filter"), 3)} == {"the judge refused"}
+    vague = ({"A": 1.0}, {":": 1.0}, {" Yes": 0.5, " Perhaps": 0.3, " It": 0.2})
+    assert packed(told(*vague), 1)[0].value is None
