@@ -17,6 +17,8 @@ from .office import Office
 
 SIDES: Mapping[ExperimentKind, str] = {"write": "input", "edit": "input", "steer": "output", "ablate": "output"}
 """Which side of a feature an experiment tests."""
+PIECE = "·"
+"""Stands before a piece that goes on a word, as in the evidence; other words follow a space."""
 LOOK_ONLY = ("record_note",)
 """Tools that are no evidence; a look cannot ask for them."""
 
@@ -157,6 +159,7 @@ def call_of(case: Case, test: Test) -> Call:
     if not test.text.strip() or not test.focus:
         raise Unfit("it needs a prompt (text) and the word that is looked at (focus)")
     word = f" {test.focus}" if test.focus[0].isalnum() and not test.text[-1:].isspace() else test.focus
+    word = test.focus[1:] if test.focus.startswith(PIECE) and len(test.focus) > 1 else word
     if test.kind == "steer":
         return Call("steer", {"prompts": [test.text], "watch": [word]})
     return Call("ablate", {"texts": [test.text], "watch": [word], "at": "last"})

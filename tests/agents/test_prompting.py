@@ -14,6 +14,7 @@ from dragoman.agents.answers import Claim, Part
 from dragoman.agents.answers import Test as Planned
 from dragoman.agents.board import Board, Case, Shown
 from dragoman.agents.gauge import Gauged
+from dragoman.agents.planning import call_of
 from dragoman.agents.researcher import Place
 from dragoman.agents.standing import Exchange, Standing
 from dragoman.evals.gateway.calls import Message
@@ -154,6 +155,15 @@ def test_a_result_says_on_which_tokens_the_feature_fired() -> None:
     assert found == " It fires on ' ‹s>' 16, ' pa' 8, 'c' 6, 'b' 5 and 1 more."
     assert prompting.fired_on(WRITTEN.model_copy(update={"result": {**result, "threshold": 9.0}})) == ""
     assert prompting.fired_on(WRITTEN.model_copy(update={"result": {"value": 0.4, "control": 0.1}})) == ""
+
+
+def test_a_piece_that_goes_on_a_word_can_be_watched(case: Case) -> None:
+    assert '(·ld after "Cou")' in asked(prompting.design(case, Board(alive=(TWO,)), 6, True))
+    watched = [
+        call_of(case, Planned(kind="steer", text=text, focus=focus)).arguments["watch"]
+        for text, focus in (("Cou", "·ld"), ("We", "go"), ("We ", "go"), ("We", "."), ("We", "·"))
+    ]
+    assert watched == [["ld"], [" go"], ["go"], ["."], ["·"]]
 
 
 def test_a_result_shows_how_the_word_was_read(case: Case) -> None:
