@@ -4,8 +4,8 @@
 2. design: passages of firing examples, near misses, and train contexts on which the living patterns differ, as they are, with
    their first half cut off, or with the word before the one looked at replaced; those on which the patterns differ most.
 3. revise: of the forms not tried yet, the one that contradicts the fewest results.
-4. debate: it proposes passages likewise, amends to the form that contradicts the fewest results, and concedes where it has no
-   better one and is behind.
+4. debate: it proposes passages likewise, amends to the form that contradicts the fewest results (one of which it says nothing
+   counts by half), and concedes where it has no better one and is behind.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class InductionResearcher:
         pool = await self._pool(case)
         tried = {one.pattern for one in (*board.alive, *board.dropped)}
         left = [found for found in pool if str(found.pattern) not in tried]
-        known = [one for one in board.experiments if one.kind == "write" and one.result is not None]
+        known = [one for one in board.experiments if _run(one) and one.result is not None]
         confidence = round(100 * max(0.0, min(1.0, pool[0].figures.accuracy_validation)))
         if not left or not known:
             return Revision(confidence=confidence)
@@ -138,18 +138,19 @@ class InductionResearcher:
         return Revision(changes=[Changed(parents=parents, claim=_claim(left[best]))], confidence=confidence)
 
     async def answer_debate(self, case: Case, place: Place) -> Turn:
-        """See `Researcher`: the form that contradicts the fewest results, if that is fewer than its own label's; else it gives up
-        where it is behind.
+        """See `Researcher`: the form that contradicts the fewest results (of which it says nothing counted by half), if they are
+        fewer than its own label's; else it gives up where it is behind.
         """
         board = place.board
-        known = [one for one in board.experiments if one.kind == "write" and one.result is not None]
+        known = [one for one in board.experiments if _run(one) and one.result is not None]
         tried = {one.pattern for one in (*board.alive, *board.dropped)}
         left = [found for found in await self._pool(case) if str(found.pattern) not in tried]
-        now = len(known) if place.mine.pattern is None else await self._wrong(place.mine.pattern, known)
-        wrong = [await self._wrong(str(found.pattern), known) for found in left]
-        best = min(range(len(left)), key=lambda n: (wrong[n], n), default=None)
-        if best is not None and wrong[best] < now:
-            reason = f"It contradicts {wrong[best]} of {len(known)} results, {place.mine.called} {now}."
+        mine = (len(known), float(len(known)))
+        now, against = mine if place.mine.pattern is None else await self._weighed(place.mine.pattern, known)
+        weighed = [await self._weighed(str(found.pattern), known) for found in left]
+        best = min(range(len(left)), key=lambda n: (weighed[n][1], n), default=None)
+        if best is not None and weighed[best][1] < against:
+            reason = f"It contradicts {weighed[best][0]} of {len(known)} results, {place.mine.called} {now}."
             return Turn(move="amend", claim=_claim(left[best]), reason=reason)
         if place.behind:
             return Turn(move="concede", reason=f"{now} of {len(known)} results contradict it, and no other form does better.")
@@ -157,7 +158,7 @@ class InductionResearcher:
 
     async def answer_merger(self, case: Case, place: Place, offer: Claim) -> Acceptance:
         """See `Researcher`: a rule that contradicts no more results than its own."""
-        known = [one for one in place.board.experiments if one.kind == "write" and one.result is not None]
+        known = [one for one in place.board.experiments if _run(one) and one.result is not None]
         try:
             theirs = await self._wrong(str(parse(offer.pattern or "")), known)
         except ToolError:
@@ -169,9 +170,16 @@ class InductionResearcher:
 
     async def _wrong(self, pattern: str, known: Sequence[Experiment]) -> int:
         """Results that a rule contradicts."""
+        return (await self._weighed(pattern, known))[0]
+
+    async def _weighed(self, pattern: str, known: Sequence[Experiment]) -> tuple[int, float]:
+        """Results that a rule contradicts; and the same with those of which it says neither that it fires nor that it is silent
+        counted by half: a rule that is faint everywhere contradicts nothing, and says nothing.
+        """
         said = await asyncio.to_thread(self._foretold, pattern, known)
-        facts = [_fact(one) for one in known]
-        return sum(s != "unsure" and f is not None and s != f for s, f in zip(said, facts, strict=True))
+        decided = [(s, fact) for s, one in zip(said, known, strict=True) if (fact := _fact(one)) is not None]
+        wrong = sum(s not in ("unsure", fact) for s, fact in decided)
+        return wrong, wrong + sum(s == "unsure" for s, _ in decided) / 2
 
     async def _pool(self, case: Case) -> list[Induced]:
         if case.feature not in self._pools:
@@ -210,7 +218,7 @@ class InductionResearcher:
 
     def _foretold(self, pattern: str, experiments: Sequence[Experiment]) -> list[Outcome]:
         said: list[Outcome] = ["unsure"] * len(experiments)
-        texts = [(n, Passage(one.texts[0], one.focus)) for n, one in enumerate(experiments) if one.kind == "write"]
+        texts = [(n, Passage(text, one.focus)) for n, one in enumerate(experiments) if (text := _run(one))]
         if texts:
             for (n, _), outcome in zip(texts, self._said([pattern], [passage for _, passage in texts])[0], strict=True):
                 said[n] = outcome
@@ -249,6 +257,11 @@ def _outcome(table: LooseTexts, row: int, passage: Passage, strength: np.ndarray
 def _difference(outcomes: Sequence[Outcome]) -> int:
     """How evenly the rules are divided on an input; 0 where they agree."""
     return min(outcomes.count("fires"), outcomes.count("silent"))
+
+
+def _run(experiment: Experiment) -> str:
+    """The text on which an experiment's result was read: a written one, or one of its author's own after an edit; else empty."""
+    return experiment.texts[-1] if experiment.kind == "write" or (experiment.kind == "edit" and experiment.texts) else ""
 
 
 def _fact(experiment: Experiment) -> Outcome | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -13,9 +14,12 @@ import pytest
 
 from dragoman.agents.campaign import Means, Wish
 from dragoman.agents.hearing import Heard, Motion, debate
+from dragoman.agents.opening import opening
+from dragoman.agents.researchers.induction import InductionResearcher
 from dragoman.agents.settings import Settings
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
+from dragoman.store.findings import Experiment
 from dragoman.store.trails import Trails
 from tests.agents.scripted import Scripted, claim, turn, written
 from tests.dragoman.command import here
@@ -207,6 +211,49 @@ def test_a_model_against_induction(organism: Path) -> None:
     assert found.sides == {"A": "vllm:debater", "B": "induction"} and found.winner == "B"
     assert {one.by for one in found.rounds[0].experiments} == {"A", "B"}
     assert found.rounds[0].experiments[-1].why in ("the rules differ here", "an edge of the rule")
+
+
+def test_induction_predicts_edits_of_a_text_of_the_rivals_own(organism: Path) -> None:
+    """Where an edit makes a cause visible, its rule says whether the changed text fires."""
+
+    def proposes_edits(prompt: str) -> dict[str, Any]:
+        n = prompt.count("Result:")
+        edit = {"kind": "edit", "text": f"What is number {n}?", "find": "What", "put": "March", "focus": "?"}
+        return {"tests": [edit], "looks": []}
+
+    model = debater(contest=proposes_edits, foretell=lambda p: {"outcomes": ["unsure"] * p.count("\n- ")})
+    found = heard(organism, model, SWAPPED, Settings(tests=4, debate_rounds=1), rival="induction").transcript
+    (edit,) = [one for one in found.rounds[0].experiments if one.kind == "edit"]
+    assert edit.said["B"] == "fires" and edit.verdicts["B"] == "held"
+
+
+def test_a_rule_that_says_nothing_is_no_way_out(organism: Path) -> None:
+    """A form that is faint everywhere contradicts no result; what it leaves open counts by half."""
+
+    async def weighed() -> dict[str, tuple[int, float]]:
+        async with opening(store, Wish("induction"), Means()) as opened, opened.office("run") as office:
+            assert isinstance(office.researcher, InductionResearcher)
+            return {rule: await office.researcher._weighed(rule, known) for rule in ("sometimes: any", TRUE, FALSE)}
+
+    results = (("What is it?", "?", 5.0), ("Where is it?", "?", 4.0), ("We met in March.", "March", 0.0), ("So?", "?", 0.5))
+    known = [
+        Experiment(
+            id=text,
+            run="run",
+            feature=FEATURE,
+            round=1,
+            ordinal=n,
+            kind="write",
+            tool="activate",
+            arguments={"texts": [text]},
+            focus=focus,
+            author="x",
+            result={"value": value, "threshold": 1.0},
+        )
+        for n, (text, focus, value) in enumerate(results)
+    ]
+    with Store.open(organism) as store:
+        assert asyncio.run(weighed()) == {"sometimes: any": (0, 1.5), TRUE: (0, 0.0), FALSE: (3, 3.0)}
 
 
 def test_induction_against_induction_needs_no_model(organism: Path) -> None:
