@@ -14,6 +14,7 @@ from dragoman.evals.jobs import asked_features
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.hashing import seed_of
+from dragoman.store.manifest import FEATURES, MANIFEST
 from dragoman.store.records import Run
 
 from .entrants import Entry, Said
@@ -42,7 +43,7 @@ class StoreTrial:
 
 @dataclass(frozen=True)
 class StoreSuite:
-    """Live features of a store, drawn anew for each seed; every contestant labels them in that store's ledger."""
+    """Live features of a store, drawn anew for each seed; what contestants make goes into ledgers of the benchmark's own."""
 
     path: Path
     """The store."""
@@ -55,7 +56,7 @@ class StoreSuite:
         """See `Suite`."""
         with Store.open(self.path) as store:
             live = store.features("live")
-        return StoreTrial(self.path, _drawn(live, features, seed, self.path))
+        return StoreTrial(_beside(self.path, folder), _drawn(live, features, seed, self.path))
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,15 @@ class ImportSuite:
         if not told:
             first = f"run `dragoman import {self.path} FILE` first"
             raise UserError(f"{self.path} holds no imported labels of live features: {first}.")
-        return StoreTrial(self.path, _drawn(sorted(told), features, seed, self.path))
+        return StoreTrial(_beside(self.path, folder), _drawn(sorted(told), features, seed, self.path))
 
 
 @dataclass(frozen=True)
 class Imported:
     """Labels that others made, as a contestant."""
 
+    path: Path
+    """The store that they were imported into."""
     run: str
     """The run that the import made."""
     name: str
@@ -93,7 +96,7 @@ class Imported:
 
     def enter(self, trial: Trial, seed: int) -> Entry:
         """See `Entrant`."""
-        with Store.open(trial.store) as store:
+        with Store.open(self.path) as store:
             labels = {
                 label.feature: Said(label.name, label.description, label.pattern, label.confidence)
                 for label in store.ledger.labels(run=self.run)
@@ -112,7 +115,7 @@ def imported(store: Store) -> list[Run]:
 def importers(path: Path) -> list[Imported]:
     """A contestant for each import of a store."""
     with Store.open(path) as store:
-        return [Imported(run.id, _called(run)) for run in imported(store)]
+        return [Imported(path, run.id, _called(run)) for run in imported(store)]
 
 
 def _called(run: Run) -> str:
@@ -120,6 +123,20 @@ def _called(run: Run) -> str:
     config = json.loads(run.config)
     told = "-".join(str(config[part]) for part in ("imported", "agent", "model") if config.get(part))
     return f"{PREFIX}{re.sub(r'[^A-Za-z0-9._]+', '-', told).strip('-')[:40]}-{run.id[:8]}"
+
+
+def _beside(path: Path, folder: Path) -> Path:
+    """A store that shares the sealed features of another one, with a ledger of its own.
+
+    Labels of a benchmark are of a few features, and must not become the ones that the store's reports and scores go by.
+    """
+    own = folder / "store"
+    own.mkdir(parents=True, exist_ok=True)
+    for name in (FEATURES, MANIFEST):
+        if (own / name).resolve() != (path / name).resolve():
+            (own / name).unlink(missing_ok=True)
+            (own / name).symlink_to((path / name).resolve())
+    return own
 
 
 def _drawn(features: Sequence[int], n: int, seed: int, path: Path) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from dragoman.evals.benchmark.examine import Examined, Room
 from dragoman.evals.benchmark.organism import Match, OrganismTrial, kin_of
 from dragoman.evals.benchmark.reading import ModelReads, Portion, read_all
 from dragoman.evals.benchmark.running import Plan, Result, run
+from dragoman.evals.benchmark.stores import StoreSuite
 from dragoman.evals.gateway.budget import Budget
 from dragoman.evals.gateway.models import model_named
 from dragoman.evals.judge.reader import Passage
@@ -160,12 +161,17 @@ def test_a_reader_recovers_what_the_words_say_and_cannot_be_flattered(room: Room
     assert asyncio.run(read_all(Agreeing(), room, Entry({})))[own[0]]["recovery.read_auroc"] == 0.5
 
 
-def test_campaigns_are_contestants(trial: OrganismTrial, organism: Path) -> None:
-    few = OrganismTrial(organism, trial.documents, trial.tokenizer, 3, 1, pool=300, matches=trial.matches[:1])
+def test_campaigns_are_contestants_and_leave_the_ledger_of_a_store_alone(organism: Path, tmp_path: Path) -> None:
+    with Store.open(organism) as store:
+        before = store.ledger.runs()
+    few = StoreSuite(organism).prepare(tmp_path / "out", 0, 1)
     entry = entrant("labeler:induction", "pattern", Budget(), Means()).enter(few, 0)
     assert set(entry.labels) == set(few.features)
     assert all(label.pattern and label.confidence is not None for label in entry.labels.values())
     assert entry.spent.calls > 0
+    with Store.open(organism) as store:
+        assert store.ledger.runs() == before
+    assert StoreSuite(organism).prepare(tmp_path / "out", 0, 1) == few
     assert entry.spent.forwarded > 0
 
 

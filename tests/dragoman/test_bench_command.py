@@ -87,7 +87,7 @@ def test_nothing_imported_is_said(store: Path, tmp_path: Path) -> None:
 
 
 def test_the_truth_is_no_contestant_where_nothing_is_known(store: Path, tmp_path: Path) -> None:
-    asked = ("--suite", "store", "--store", store, "--features", "3", "--seeds", "1", "--out", tmp_path / "out")
+    asked = ("--suite", "store", "--store", store, "--features", "2", "--seeds", "1", "--out", tmp_path / "out")
     assert set(figures(bench(*asked, "--contestants", "oracle,toptoken"))) == {"toptoken"}
     alone = here("bench", "labels", *asked, "--contestants", "oracle")
     assert alone.returncode == 2
