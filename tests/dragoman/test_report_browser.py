@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,8 @@ from playwright.sync_api import Page, sync_playwright
 from dragoman.cli.report import write
 from tests.support.synthetic import make_store
 from tests.support.trails import write_trail
+
+from .command import here
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -37,8 +37,8 @@ def labeled_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a synthetic store, made as a user makes it."""
     store = tmp_path_factory.mktemp("report") / "store"
     make_store(store).close()
-    for command in ("label", "score", "report"):
-        done = subprocess.run([sys.executable, "-m", "dragoman", command, str(store)], capture_output=True, text=True)
+    for command in (("label", store, "--workers", "0"), ("score", store, "--workers", "0"), ("report", store)):
+        done = here(*command)
         assert done.returncode == 0, done.stderr
     return next(store.glob("*.html"))
 
