@@ -7,7 +7,7 @@ words only. Prompts hold no truth: no activation, no count of positives, no orde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Literal
 
@@ -71,15 +71,23 @@ def simulation(claim: str, passage: Passage, answer: str = ACTIVE) -> Chat:
 
 
 def listing(claim: str, passages: Sequence[Passage]) -> str:
-    """Texts as lines of token, tab and `SLOT`, not to be continued: what is read are the chances of digits
-    at the slots, which are what follows a tab. No tab stands anywhere else."""
-    texts = [[fenced(line(token)) for token in passage.strings] for passage in passages]
-    return _render("listing", claim=fenced(claim.replace("\t", " ")), texts=texts, example=EXAMPLE)
+    """Texts as tokens, each with a tab and `SLOT`, not to be continued: what is read are the chances of digits
+    at the slots, which are what follows a tab. No tab stands anywhere else.
+
+    A token that does not begin with a space begins a line, or tokenizers would take it together with the slot before it.
+    """
+    texts = [_slotted((token, SLOT) for token in passage.strings) for passage in passages]
+    return _render("listing", claim=fenced(claim.replace("\t", " ")), texts=texts, example=_slotted(EXAMPLE))
 
 
 def writing(claim: str, fires: bool, n: int, answer: str = TEXTS) -> Chat:
     """Texts on which it fires, or texts near to those on which it does not."""
     return _chat("writing", claim=fenced(claim), fires=fires, n=n, answer=answer)
+
+
+def _slotted(tokens: Iterable[tuple[str, str]]) -> str:
+    shown = ((fenced(line(token)), value) for token, value in tokens)
+    return "".join(f"{'' if token.startswith(' ') else chr(10)}{token}\t{value}" for token, value in shown).removeprefix("\n")
 
 
 def _chat(name: str, **values: object) -> Chat:

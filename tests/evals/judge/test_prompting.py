@@ -56,7 +56,7 @@ def test_simulation_of_a_chat() -> None:
 def test_a_listing_has_one_slot_for_each_token_of_each_text() -> None:
     text = prompting.listing(CLAIM, [BIRD, Passage(("?", "\t", ""))])
     assert text.rstrip("\n").endswith(
-        "<tokens>\nAn\t?\n old\t?\n rob\t?\nin\t?\n sang\t?\n.\t?\n</tokens>\n<tokens>\n?\t?\n\\t\t?\n\\-\t?\n</tokens>"
+        "<tokens>\nAn\t? old\t? rob\t?\nin\t? sang\t?\n.\t?\n</tokens>\n<tokens>\n?\t?\n\\t\t?\n\\-\t?\n</tokens>"
     )
     example = sum(value == SLOT for _, value in prompting.EXAMPLE)
     assert text.count("\t?") - example == len(BIRD.strings) + 3
