@@ -95,6 +95,23 @@ def test_detection_by_constrained_samples(served: Served, exam: list[tuple[Claim
     assert area >= 0.85 and ways == {"sampled"}
 
 
+def test_a_reply_about_several_texts_keeps_to_its_form(
+    served: Served, exam: list[tuple[Claim, list[Question]]], tmp_path: Path
+) -> None:
+    """The small judge cannot read such questions, but vLLM holds it to the form, so that every answer is read."""
+
+    async def detect_several(reader: ModelReader) -> None:
+        reader.texts = 8
+        for i, (claim, questions) in enumerate(exam[:3]):
+            answers = await reader.detect(claim.text, [q.passage for q in questions], Step(i, "several"))
+            assert sorted(a.place for a in answers) == sorted([*range(1, 9)] * 2)
+            assert all(a.value is not None and 0 <= a.value <= 1 and a.way == "log-probabilities" for a in answers)
+
+    ask(served, tmp_path, detect_several)
+    calls = Ledger(tmp_path / "ledger.sqlite").arrow("model_call").to_pylist()
+    assert [(call["step"], call["status"]) for call in calls] == [("several/packed", "settled")] * 6
+
+
 def test_fuzzing(served: Served, exam: list[tuple[Claim, list[Question]]], tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     firing = [(claim, [q for q in questions if any(q.fires)]) for claim, questions in exam]
