@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dragoman.store.errors import UserError
 
-from .calls import FeatureSpent
+from .calls import BudgetReached, FeatureSpent
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Account:
         self._reservations = 0
 
     async def reserve(self, tokens: int, dollars: float) -> None:
-        """Set aside the worst that a call may cost. Raises UserError or, of a feature, FeatureSpent when it is reached."""
+        """Set aside the worst that a call may cost. Raises BudgetReached or, of a feature, FeatureSpent when it is reached."""
         if not self._waiting and self.fits(tokens, dollars):
             self.add(tokens, dollars)
             return
@@ -101,13 +101,13 @@ class Account:
     def stop_if_hopeless(self, tokens: int, dollars: float) -> None:
         """Raise where this call would not fit even if everything under way turned out to be free."""
         if self.reached is not None:
-            raise UserError(self.reached)
+            raise BudgetReached(self.reached)
         sentence = self.hopeless(tokens, dollars)
         if sentence is not None and self.feature is not None:
             raise FeatureSpent(sentence)
         if sentence is not None:
             self.reached = sentence
-            raise UserError(sentence)
+            raise BudgetReached(sentence)
 
     def hopeless(self, tokens: int, dollars: float) -> str | None:
         """A sentence where a call of this cost would not fit even if everything under way turned out to be free."""

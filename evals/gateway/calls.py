@@ -76,6 +76,10 @@ class Refused(Unanswered):
     """The model refused to answer."""
 
 
+class BudgetReached(UserError):
+    """The budget of the run is reached; the message is a sentence. Calls under way may still be answered."""
+
+
 class FeatureSpent(Exception):
     """The budget of one feature is reached; the message is a sentence. Work on that feature ends, other features go on."""
 
