@@ -140,13 +140,26 @@ def kinds(
     ] = None,
     concept: Annotated[str, typer.Option(help="A concept that has kinds.")] = "bird",
     features: Annotated[int, typer.Option(help="Features of the finer dictionary, which is trained for this.", min=16)] = 6144,
+    coarse: Annotated[
+        int | None,
+        typer.Option(help="Train a coarse dictionary of so many features. [default: the shipped one]", show_default=False),
+    ] = None,
+    hook: Annotated[
+        str | None, typer.Option(help="Hook point of both. [default: the shipped dictionary's]", show_default=False)
+    ] = None,
     tokens: Annotated[int, typer.Option(help="Tokens it is trained on.", min=1)] = 2_000_000,
+    batch: Annotated[int, typer.Option(help="Tokens in a step of training.", min=1)] = 4096,
+    share: Annotated[
+        float | None,
+        typer.Option(help="Of the training documents, those that hold the concept. [default: as they come]", min=0, max=1),
+    ] = None,
     documents: Annotated[int, typer.Option(help="Held-out documents to measure on.", min=1)] = 2000,
     seed: Seed = 31,
 ) -> None:
-    """Whether the shipped dictionary's feature for a concept falls apart into kinds in a finer one (minutes of training)."""
-    from dragoman.evals.organism.coarse import measure, table
+    """Whether one dictionary's feature for a concept falls apart into kinds in a finer one (minutes of training)."""
+    from dragoman.evals.organism.coarse import kinds_table, measure, table
     from dragoman.evals.organism.load import corpus_documents, organism_paths
+    from dragoman.store.errors import UserError
     from dragoman.tools.dictionaries import load
     from dragoman.tools.subject import Subject
     from dragoman.tools.training.settings import Settings
@@ -156,15 +169,20 @@ def kinds(
 
     paths = organism_paths(root)
     subject = Subject.load(paths.model)
-    settings = Settings(features=features, k=16, tokens=tokens, seed=seed)
+    shipped = load(f"sae={paths.sae}", subject)
+    if hook not in (None, shipped.facts.hook_in) and coarse is None:
+        raise UserError(f"The shipped dictionary is at {shipped.facts.hook_in}: give --coarse to train another one at {hook}.")
     found = measure(
         subject,
-        load(f"sae={paths.sae}", subject),
+        shipped if coarse is None else Settings(features=coarse, k=8, tokens=tokens, batch=batch, seed=seed),
         corpus_documents(documents, seed),
         concept=concept,
-        settings=settings,
+        hook=hook or shipped.facts.hook_in,
+        settings=Settings(features=features, k=16, tokens=tokens, batch=batch, seed=seed),
         training=max(1000, tokens // 80),
+        share=share,
         seed=seed,
         progress=say,
     )
+    console().print(kinds_table(found))
     console().print(table(found))
