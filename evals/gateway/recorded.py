@@ -5,7 +5,7 @@ from __future__ import annotations
 from dragoman.store.errors import UserError
 from dragoman.store.hashing import row_id
 
-from .calls import FeatureSpent, NotRecorded, Place, Reply, Request, Unanswered
+from .calls import BudgetReached, FeatureSpent, NotRecorded, Place, Reply, Request, Unanswered
 from .models import Model
 from .sending import Books, again, now
 
@@ -56,7 +56,8 @@ class Recorded:
         if call.status == "feature_spent":
             raise FeatureSpent(call.reason or "The budget of the feature is reached.")
         if call.status == "stopped":
-            raise UserError(call.reason or f"Run {self.run} ended here.")
+            reason = call.reason or f"Run {self.run} ended here."
+            raise (BudgetReached if reason.startswith("The budget") else UserError)(reason)
         raise NotRecorded(f"Run {self.run} was killed before an answer came: it {self._missing(place, model)}")
 
     def _stop_if_spent(self, model: Model, request: Request, place: Place) -> None:
@@ -66,7 +67,7 @@ class Recorded:
         if feature is not None and (sentence := feature.hopeless(*worst)) is not None:
             raise FeatureSpent(sentence)
         if (sentence := accounts.run.hopeless(*worst)) is not None:
-            raise UserError(sentence)
+            raise BudgetReached(sentence)
 
     @staticmethod
     def _missing(place: Place, model: Model) -> str:

@@ -94,7 +94,7 @@ def test_stops_fall_at_the_same_place(tmp_path: Path) -> None:
         model = model_named(f"vllm:{server.url}#judge")
         first = chain(tmp_path, model, 8, 30, "first", **dict(limits))
     ended = [said[-1].partition(":")[0] for said in first.values()]
-    assert set(ended) == {"FeatureSpent", "UserError"}, "both budgets ended something"
+    assert set(ended) == {"FeatureSpent", "BudgetReached"}, "both budgets ended something"
     assert chain(tmp_path, model, 8, 30, "second", recorded="first", **dict(limits)) == first
     assert chain(tmp_path, model, 8, 30, "third", recorded="first") == first, "the stops are on record"
     assert sums(tmp_path, "first") == sums(tmp_path, "second")
@@ -107,7 +107,7 @@ def test_budgets_hold_where_the_record_ends(tmp_path: Path) -> None:
     spent = sums(tmp_path, "first")[0]
     for limits, error in (
         ({"feature_budget": Budget(tokens=spent + 10)}, "FeatureSpent: The budget of"),
-        ({"budget": Budget(tokens=spent + 10)}, "UserError: The budget of"),
+        ({"budget": Budget(tokens=spent + 10)}, "BudgetReached: The budget of"),
         ({}, "NotRecorded: Run first holds no answer to call 5 of s for feature 0"),
     ):
         found = chain(tmp_path, model, 1, 9, f"second {error}", recorded="first", **limits)
