@@ -116,9 +116,9 @@ def test_what_a_judge_read_stands_apart_with_its_name_and_bill() -> None:
     rows = [row(n, recovery__mcc=0.5, recovery__read_balanced_accuracy=0.75) for n in range(3)]
     rows += [replace(row(3, hard=True, recovery__read_balanced_accuracy=0.25), unscored="no pattern"), row(4, recovery__mcc=0.1)]
     one = replace(result("induction", rows), judged=Spent(tokens=800, requests=12))
-    one = replace(one, config={**one.config, "judge": "openai:http://127.0.0.1:1/v1#relay"})
+    one = replace(one, config={**one.config, "judge": "openai:http://127.0.0.1:1/v1#reader"})
     found = board([one])[0]
-    assert found.judge == "openai:http://127.0.0.1:1/v1#relay"
+    assert found.judge == "openai:http://127.0.0.1:1/v1#reader"
     assert {part.name: (part.n, part.figures["induction"].value) for part in found.read} == {
         "all that were read": (4, pytest.approx(0.625)),
         "hard cases": (1, 0.25),
