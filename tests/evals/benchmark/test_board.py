@@ -124,7 +124,7 @@ def test_what_a_judge_read_stands_apart_with_its_name_and_bill() -> None:
         "hard cases": (1, 0.25),
     }
     for told in (html([found], [one]), markdown([found])):
-        assert "relay: 12 requests, 800 tokens, dollars: 0, own server." in told
+        assert "reader: 12 requests, 800 tokens, dollars: 0, own server." in told
         assert "n 3" in told
         assert "[0.250, 0.250]" not in told
 
