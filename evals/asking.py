@@ -51,6 +51,8 @@ AT_ONCE = 8
 """Features in flight; the gateway decides how many of their questions are."""
 LOOKED_UP = ("detection", "simulation")
 """Scores that the token lookup is a control of."""
+SHARING = ("detection", "fuzzing")
+"""Asked about one after the other, since the second shows a judge the texts of the first, which a server then remembers."""
 CHOSEN_BY = ("detection", "detection.auroc")
 """Score and figure by which a label is chosen among candidates, on validation."""
 
@@ -280,7 +282,12 @@ class Inquiry:
             ]
             self._record(job.feature, contestant, label, scored.measures, flags, answers)
 
-        await together([one(name) for name in left])
+        async def in_turn(names: Sequence[str]) -> None:
+            for name in names:
+                await one(name)
+
+        first = [name for name in SHARING if name in left]
+        await together([in_turn(first), *(one(name) for name in left if name not in first)])
 
     async def _chosen(self, feature: int, contestant: str, labels: Sequence[Label], test: Exam) -> tuple[Label, tuple[str, ...]]:
         """The label that does best on validation, and what has to be said of the choice."""

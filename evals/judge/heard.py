@@ -23,9 +23,9 @@ class Heard:
         """As the judge answers."""
         return self._keep(await self.reader.detect(claim, passages, step))
 
-    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
+    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
         """As the judge answers."""
-        return self._keep(await self.reader.fuzz(claim, marked, step))
+        return self._keep(await self.reader.fuzz(claim, marked, step, among))
 
     async def simulate(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Simulated]:
         """As the judge answers."""

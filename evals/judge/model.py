@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from dragoman.evals.gateway.calls import Place, Reply, Request, Unanswered
 from dragoman.evals.gateway.models import Model
@@ -53,6 +53,15 @@ class Asks(Protocol):
         ...
 
 
+class _Sheet(NamedTuple):
+    """A request about several texts."""
+
+    chat: Chat
+    """What is said."""
+    asked: dict[str, int]
+    """By letter, the numbers of the questions that are answered."""
+
+
 class ModelReader:
     """Asks a language model through a gateway."""
 
@@ -78,18 +87,24 @@ class ModelReader:
         Several texts a request where the reader was made so; one that is left open is asked about alone. A text longer than the
         model's context is asked about in pieces, and the likeliest piece counts.
         """
-        found = await self._packed(claim, passages, step)
+        sheets = [
+            _Sheet(prompting.packed(claim, [passages[i] for i in pack]), dict(zip(LETTERS, pack, strict=False)))
+            for pack in self._packs(claim, passages, step)
+            if len(pack) > 1
+        ]
+        found = await self._several(len(passages), sheets, step)
         left = [i for i, answer in enumerate(found) if answer is None]
         alone = dict(zip(left, await self._detect(claim, [passages[i] for i in left], step), strict=True))
         return [answer or alone[i] for i, answer in enumerate(found)]
 
-    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
+    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
         """Probability that the highlighted tokens are the ones on which a feature so described fires.
 
-        Several texts a request, as in detection, but never one text with two highlightings. Of a text longer than the model's
-        context a window around the highlights is shown.
+        Several texts a request, in the packs of detection if `among` are the texts asked about there, but never one text with two
+        highlightings. Of a text longer than the model's context a window around the highlights is shown.
         """
-        found = await self._packed(claim, marked, step)
+        among = among or list({item.passage.strings: item.passage for item in marked}.values())
+        found = await self._several(len(marked), self._sheets(claim, marked, among, step), step)
         left = [i for i, answer in enumerate(found) if answer is None]
         alone = dict(zip(left, await together(self._fuzz(claim, marked[i], step, i) for i in left), strict=True))
         return [answer or alone[i] for i, answer in enumerate(found)]
@@ -149,34 +164,59 @@ class ModelReader:
         except Unanswered as reason:
             return Written((), unscored=str(reason))
 
-    async def _packed(self, claim: str, items: Sequence[Passage | Marked], step: Step) -> list[Answer | None]:
-        """Answers to questions about several texts at once; None for a text that has to be asked about alone."""
-        found: list[Answer | None] = [None] * len(items)
-        if self.texts < 2 or not self.tells:
-            return found
-        texts = [(item.passage if isinstance(item, Marked) else item).strings for item in items]
-        shown = [prompting.shown(item) for item in items]
-        least = self._room(prompting.packed(claim, items[:1]), packing.LINE * self.texts) if items else 0
-        room = PACK if least is None else max(1, min(PACK, least))
-        packs = packing.deal(texts, [estimate(text) + LINE for text in shown], self.texts, room, step)
-        asked = [pack for pack in packs if len(pack) > 1]
-        replies = await together(self._pack(claim, [items[i] for i in pack], step, n) for n, pack in enumerate(asked))
-        for pack, answers in zip(asked, replies, strict=True):
-            for i, answer in zip(pack, answers, strict=True):
+    def _packs(self, claim: str, passages: Sequence[Passage], step: Step) -> list[list[int]]:
+        """Which texts are asked about together; none where texts are asked about one by one."""
+        if self.texts < 2 or not self.tells or not passages:
+            return []
+        left = self._room(prompting.packed(claim, passages[:1]), packing.LINE * self.texts)
+        room = PACK if left is None else max(1, min(PACK, left))
+        costs = [estimate(prompting.shown(passage)) + LINE for passage in passages]
+        return packing.deal(costs, self.texts, room, step.feature)
+
+    def _sheets(self, claim: str, marked: Sequence[Marked], among: Sequence[Passage], step: Step) -> list[_Sheet]:
+        """The questions of fuzzing about packs of texts; what is in none of them has to be asked about alone."""
+        packs = self._packs(claim, among, step)
+        places = {
+            among[i].strings: (number, letter)
+            for number, pack in enumerate(packs)
+            for letter, i in zip(LETTERS, pack, strict=False)
+        }
+        sheets = []
+        for once in packing.rounds([item.passage.strings for item in marked], step.feature):
+            here: list[dict[str, int]] = [{} for _ in packs]
+            for i in once:
+                if marked[i].passage.strings in places:
+                    number, letter = places[marked[i].passage.strings]
+                    here[number][letter] = i
+            for pack, at in zip(packs, here, strict=True):
+                asked = {letter: at[letter] for letter in sorted(at)}
+                parts = {letter: marked[i] for letter, i in asked.items()}
+                chat = prompting.packed(claim, [among[i] for i in pack], parts)
+                room = self._room(chat, packing.LINE * len(asked))
+                if asked and (room is None or room >= 0):
+                    sheets.append(_Sheet(chat, asked))
+        return sheets
+
+    async def _several(self, n: int, sheets: Sequence[_Sheet], step: Step) -> list[Answer | None]:
+        """Answers to n questions of which several stand in one request; None for one that has to be asked alone."""
+        found: list[Answer | None] = [None] * n
+        replies = await together(self._sheet(sheet, step, number) for number, sheet in enumerate(sheets))
+        for sheet, answers in zip(sheets, replies, strict=True):
+            for i, answer in zip(sheet.asked.values(), answers, strict=True):
                 found[i] = None if answer.value is None else answer
-        if asked and all(answer is None for answer in found):
+        if sheets and all(answer is None for answer in found):
             self.texts = 1
         return found
 
-    async def _pack(self, claim: str, items: Sequence[Passage | Marked], step: Step, ordinal: int) -> list[Answer]:
+    async def _sheet(self, sheet: _Sheet, step: Step, ordinal: int) -> list[Answer]:
         top = min(ALTERNATIVES, self.model.capabilities.logprobs)
-        n = len(items)
-        request = Request(prompting.packed(claim, items), max_tokens=packing.LINE * n, top_logprobs=top, pattern=packing.form(n))
+        letters = tuple(sheet.asked)
+        request = Request(sheet.chat, max_tokens=packing.LINE * len(letters), top_logprobs=top, pattern=packing.form(letters))
         try:
             reply = await self._told(request, step, ordinal, "/packed")
         except Unanswered as reason:
-            return [Answer(None, unscored=str(reason))] * n
-        return reading.packed(reply, n) if reply else [Answer(None, unscored="no log-probabilities")] * n
+            return [Answer(None, unscored=str(reason))] * len(letters)
+        return reading.packed(reply, letters) if reply else [Answer(None, unscored="no log-probabilities")] * len(letters)
 
     async def _detect(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Answer]:
         room = self._room(prompting.detection(claim, Passage(())), 1)

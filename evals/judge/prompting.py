@@ -7,7 +7,7 @@ words only. Prompts hold no truth: no activation, no count of positives, no orde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Literal
 
@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dragoman.evals.gateway.calls import Message
 from dragoman.store.fence import fenced, line
 
-from .fence import excerpt
+from .fence import excerpt, quotation
 from .reader import LETTERS, Marked, Passage
 
 YES_NO = "Answer Yes or No."
@@ -44,18 +44,19 @@ def fuzzing(claim: str, marked: Marked, answer: str = YES_NO) -> Chat:
     return _chat("fuzzing", claim=fenced(claim), text=fenced(marked.passage.text), marked=excerpt(marked), answer=answer)
 
 
-def packed(claim: str, items: Sequence[Passage | Marked]) -> Chat:
-    """The question of detection, or of fuzzing where tokens are marked, about several texts, each on a line after its letter."""
-    marked = isinstance(items[0], Marked)
-    texts = [shown(item) for item in items]
-    system = _render("pack_fuzzing" if marked else "pack_detection")
-    named = list(zip(LETTERS, texts, strict=False))
-    return Message("system", system), Message("user", _render("pack", claim=fenced(claim), texts=named))
+def packed(claim: str, texts: Sequence[Passage], marked: Mapping[str, Marked] | None = None) -> Chat:
+    """Several texts, each on a line after its letter, and the question of detection about them all; with `marked`, that of
+    fuzzing about some, by letter. Up to the question, prompts about the same texts are the same.
+    """
+    named = list(zip(LETTERS, (shown(text) for text in texts), strict=False))
+    parts = None if marked is None else [(letter, quotation(item)) for letter, item in marked.items()]
+    system, user = _render("pack_judge"), _render("pack", claim=fenced(claim), texts=named, parts=parts)
+    return Message("system", system), Message("user", user)
 
 
-def shown(item: Passage | Marked) -> str:
-    """A text on one line, its marked tokens between << and >>."""
-    return fenced(line(item.shown() if isinstance(item, Marked) else item.text))
+def shown(text: Passage) -> str:
+    """A text on one line."""
+    return fenced(line(text.text))
 
 
 def choice(claim: str, task: Literal["passage", "continuations"], options: Sequence[str], answer: str = LETTER) -> Chat:

@@ -123,8 +123,11 @@ class Reader(Protocol):
         """Probability that a feature so described fires anywhere in each text."""
         ...
 
-    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
-        """Probability that the highlighted tokens are the ones on which a feature so described fires."""
+    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
+        """Probability that the highlighted tokens are the ones on which a feature so described fires.
+
+        `among`: texts that detection asks about together, the marked ones among them, so that a judge may be shown them again.
+        """
         ...
 
     async def simulate(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Simulated]:

@@ -54,15 +54,15 @@ def probability(reply: Reply) -> Answer:
     return Answer(None, unscored=shares) if isinstance(shares, str) else Answer(shares[0], "log-probabilities")
 
 
-def packed(reply: Reply, n: int) -> list[Answer]:
-    """Probability of yes for each of n lettered texts, from the log-probabilities where its line says Yes or No.
+def packed(reply: Reply, letters: Sequence[str]) -> list[Answer]:
+    """Probability of yes for each of the texts of these letters, from the log-probabilities where its line says Yes or No.
 
     A line is a letter, what is no letter, and the answer; whatever else is said is passed over. A text has no value where it has
     no line, or two.
     """
     refused = refusal(reply)
     if refused or not reply.logprobs:
-        return [Answer(None, unscored=refused or "the server told no log-probabilities")] * n
+        return [Answer(None, unscored=refused or "the server told no log-probabilities")] * len(letters)
     found: dict[str, Answer] = {}
     before = ""
     for place in reply.logprobs:
@@ -78,7 +78,7 @@ def packed(reply: Reply, n: int) -> list[Answer]:
             found[name[1]] = Answer(None, unscored=shares)
         else:
             found[name[1]] = Answer(shares[0], "log-probabilities", place=LETTERS.index(name[1]) + 1)
-    return [found.get(name, Answer(None, unscored="the text has no answer")) for name in LETTERS[:n]]
+    return [found.get(name, Answer(None, unscored="the text has no answer")) for name in letters]
 
 
 def letter(reply: Reply, letters: str) -> Chosen:

@@ -35,7 +35,7 @@ class Knowing:
         """Sure of yes where a token fires."""
         return [_sure(any(v > FIRES for v in self.activity(claim, passage))) for passage in passages]
 
-    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
+    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
         """The share of the highlighted tokens that fire."""
         answers = []
         for passage, highlights in marked:
@@ -70,7 +70,7 @@ class Agreeing:
         """Yes."""
         return [_sure(True)] * len(passages)
 
-    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
+    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
         """Yes."""
         return [_sure(True)] * len(marked)
 
@@ -99,7 +99,7 @@ class Guessing:
         """Any probability."""
         return [Answer(float(value), "scripted") for value in self._draw(step).random(len(passages))]
 
-    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
+    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
         """Any probability."""
         return [Answer(float(value), "scripted") for value in self._draw(step).random(len(marked))]
 
@@ -131,7 +131,7 @@ class Copying:
         """From 1 down to 0."""
         return [Answer(float(value), "scripted") for value in np.linspace(1, 0, len(passages))]
 
-    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
+    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
         """From 1 down to 0."""
         return [Answer(float(value), "scripted") for value in np.linspace(1, 0, len(marked))]
 
@@ -160,7 +160,7 @@ class Refusing:
         """Nothing."""
         return [Answer(None, unscored=self.reason)] * len(passages)
 
-    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
+    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
         """Nothing."""
         return [Answer(None, unscored=self.reason)] * len(marked)
 

@@ -45,23 +45,23 @@ Look = Callable[[Sequence[A | None]], tuple[float | None, float | None]]
 """The interval from the answers so far: one a question, None where it was not asked yet."""
 
 
-async def gather(
-    classes: Int[NDArray[np.integer], " questions"],
-    ask: Ask[A],
-    look: Look[A],
-    step: Step,
-    rng: np.random.Generator,
-    width: float | None,
-    size: int,
-) -> list[A | None]:
-    """Ask in batches of about `size` questions until the interval is at most `width` wide; None where nothing was asked.
+def parted(
+    classes: Int[NDArray[np.integer], " questions"], rng: np.random.Generator, width: float | None, size: int
+) -> list[Int[NDArray[np.int64], " batch"]]:
+    """The batches in which questions of these classes are asked: of about `size` with a width, else all in one."""
+    return batches(classes, rng, len(classes) if width is None else size)
 
-    Every batch holds about the same share of each class, in random order. With a width, each batch is a step of its own,
-    `step/0`, `step/1`, …; without one, everything is asked at once, under the step itself. How well the interval covers the truth
-    when asking stops like this is measured in `detection.ask` and `simulation.ask`.
+
+async def gather(
+    parts: Sequence[Int[NDArray[np.int64], " batch"]], ask: Ask[A], look: Look[A], step: Step, width: float | None
+) -> list[A | None]:
+    """Ask batch after batch until the interval is at most `width` wide; None where nothing was asked.
+
+    `parts` are the numbers of all questions. With a width, each batch is a step of its own, `step/0`, `step/1`, …; without one,
+    a batch is asked under the step itself, and there is one alone. How well the interval covers the truth when asking stops like
+    this is measured in `detection.ask` and `simulation.ask`.
     """
-    answers: list[A | None] = [None] * len(classes)
-    parts = batches(classes, rng, len(classes) if width is None else size)
+    answers: list[A | None] = [None] * sum(map(len, parts))
     for number, part in enumerate(parts):
         found = await ask(part, step if width is None else within(step, number))
         for place, answer in zip(part, found, strict=True):

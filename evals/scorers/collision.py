@@ -13,7 +13,7 @@ from dragoman.evals.judge.concurrency import together
 from dragoman.evals.judge.reader import Chosen, Marked, Reader, Step
 from dragoman.evals.statistics import multiplicities, ratio_draws, wilson
 
-from .asked import gather, remarks, unreadable, within
+from .asked import gather, parted, remarks, unreadable, within
 from .exam import Exam
 from .measure import CONSTANT, FEWEST, Measure, measured, remarked, unscored
 from .sample import Rows
@@ -62,7 +62,7 @@ async def ask(
         return accuracy.low, accuracy.high
 
     rng = np.random.default_rng([exam.seed, exam.feature, 7])
-    answers = await gather(np.zeros(len(asked), np.int64), put, look, step, rng, width, size)
+    answers = await gather(parted(np.zeros(len(asked), np.int64), rng, width, size), put, look, step, width)
     return measures(exam, asked, answers, k)
 
 

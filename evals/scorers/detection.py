@@ -21,7 +21,7 @@ from dragoman.evals.statistics import (
     multiplicities,
 )
 
-from .asked import checked, gather, remarks, unreadable, within
+from .asked import checked, gather, parted, remarks, unreadable, within
 from .exam import Exam
 from .measure import CONSTANT, FEWEST, PREDICTS, Measure, measured, remarked, unscored
 from .sample import DetectionSample, Rows
@@ -107,8 +107,13 @@ async def collect(
         area = measures(exam, Predictions(rows, tuple(answers)), active=False)[0]
         return area.low, area.high
 
-    rng = np.random.default_rng([exam.seed, exam.feature, 3])
-    return Predictions(rows, tuple(await gather(classes, put, look, step, rng, width, size)) if len(rows) else ())
+    return Predictions(rows, tuple(await gather(_parts(exam, classes, width, size), put, look, step, width)))
+
+
+def batched(exam: Exam, width: float | None = None, size: int = SIZE, active: bool = True) -> list[Rows]:
+    """The contexts that `ask` puts to a reader together, in that order."""
+    rows, classes = _questions(exam, active)
+    return [rows[part] for part in _parts(exam, classes, width, size)]
 
 
 async def collect_facets(
@@ -130,7 +135,7 @@ async def collect_facets(
         return area.low, area.high
 
     if len(rows):
-        await gather(classes, put, look, step, np.random.default_rng([exam.seed, exam.feature, 3]), width, size)
+        await gather(_parts(exam, classes, width, size), put, look, step, width)
     return [Predictions(rows, tuple(part.get(place) for place in range(len(rows)))) for part in found]
 
 
@@ -222,6 +227,12 @@ def _questions(exam: Exam, active: bool) -> tuple[Rows, Int[NDArray[np.int64], "
         for row, true in zip(part.rows.tolist(), part.truth.tolist(), strict=True):
             kinds.setdefault(row, kind if true else 0)
     return np.array(list(kinds), np.int64), np.array(list(kinds.values()), np.int64)
+
+
+def _parts(
+    exam: Exam, classes: Int[NDArray[np.int64], " contexts"], width: float | None, size: int
+) -> list[Int[NDArray[np.int64], " batch"]]:
+    return parted(classes, np.random.default_rng([exam.seed, exam.feature, 3]), width, size) if len(classes) else []
 
 
 def _measures(exam: Exam, sample: DetectionSample, predictions: Predictions, names: tuple[str, str]) -> list[Measure]:

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from dragoman.evals.judge.reader import Answer, Marked, Reader, Step
 
+from . import detection
 from .asked import checked, gather, remarks, unreadable
-from .detection import two_classes
+from .detection import SIZE, two_classes
 from .exam import Exam
 from .measure import FEWEST, Measure, remarked, unscored
 
 NAMES = ("fuzzing.auroc", "fuzzing.balanced_accuracy")
-SIZE = 10
-"""Contexts in a batch; each is asked about twice."""
 ORDERS = 8
 """Orders of the runs that are tried before a context counts as too full."""
 
@@ -73,7 +72,7 @@ async def ask(reader: Reader, claim: str, exam: Exam, step: Step, width: float |
 async def collect(
     reader: Reader, claim: str, exam: Exam, step: Step, width: float | None = None, size: int = SIZE
 ) -> Predictions:
-    """The answers behind `ask`."""
+    """The answers behind `ask`. They are asked for in the batches of detection, whose texts the reader is told."""
     asked = questions(exam)
     n = len(asked.rows)
     if n < FEWEST:
@@ -84,16 +83,20 @@ async def collect(
         for highlights in (asked.right, asked.wrong)
         for row, positions in zip(asked.rows, highlights, strict=True)
     ]
+    batches = detection.batched(exam, width, size) or [asked.rows]
+    parts = [np.flatnonzero(np.isin(np.tile(asked.rows, 2), rows)) for rows in batches]
 
     async def put(batch: Int[NDArray[np.int64], " batch"], where: Step) -> list[Answer]:
-        return [checked(a) for a in await reader.fuzz(claim, [items[i] for i in batch], where)]
+        number = next(i for i, part in enumerate(parts) if batch[0] in part)
+        among = [exam.passage(row) for row in batches[number]]
+        return [checked(a) for a in await reader.fuzz(claim, [items[i] for i in batch], where, among)]
 
     def look(answers: Sequence[Answer | None]) -> tuple[float | None, float | None]:
         area = measures(exam, Predictions(asked, tuple(answers)))[0]
         return area.low, area.high
 
-    wrong = np.arange(2 * n) // n
-    return Predictions(asked, tuple(await gather(wrong, put, look, step, rng, width, size)))
+    shuffled = [rng.permutation(part) for part in parts if len(part)]
+    return Predictions(asked, tuple(await gather(shuffled, put, look, step, width)))
 
 
 def measures(exam: Exam, predictions: Predictions) -> list[Measure]:

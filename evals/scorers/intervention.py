@@ -17,7 +17,7 @@ from dragoman.store.errors import UserError
 from dragoman.store.records import Label
 from dragoman.store.tokens import TokenTable
 
-from .asked import gather, remarks, unreadable, within
+from .asked import gather, parted, remarks, unreadable, within
 from .collision import checked, credit
 from .exam import Exam
 from .laboratory import Laboratory, Steer
@@ -147,7 +147,7 @@ async def _answers(
         so_far = score("", questions, answers)
         return so_far.low, so_far.high
 
-    return await gather(np.zeros(len(questions), np.int64), put, look, step, rng, width, size)
+    return await gather(parted(np.zeros(len(questions), np.int64), rng, width, size), put, look, step, width)
 
 
 def draw_prompts(tokens: TokenTable, sizes: Sizes, seed: int) -> list[Passage]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dragoman.evals.judge.reader import Reader, Simulated, Step
 from dragoman.evals.statistics import correlation_interval, multiplicities, pearson, pearson_draws, ratio_draws
 
-from .asked import gather, remarks, unreadable
+from .asked import gather, parted, remarks, unreadable
 from .exam import Exam
 from .measure import CONSTANT, FEWEST, Measure, measured, remarked, unscored
 from .sample import Rows, token_index
@@ -56,7 +56,8 @@ async def ask(reader: Reader, claim: str, exam: Exam, step: Step, width: float |
         r = _correlated(exam, NAMES[0], predicted, natural, weight)
         return r.low, r.high
 
-    answers = await gather(strata, put, look, step, np.random.default_rng([exam.seed, exam.feature, 6]), width, size)
+    parts = parted(strata, np.random.default_rng([exam.seed, exam.feature, 6]), width, size)
+    answers = await gather(parts, put, look, step, width)
     return measures(exam, rows, answers)
 
 

@@ -70,8 +70,9 @@ def looks_for_the_word(body: dict[str, Any]) -> Said:
         return Said(chances=[{letter: chance / sum(fits.values()) for letter, chance in fits.items()}])
     if "<texts>" in asked:
         lines: list[dict[str, float]] = []
-        for letter, text in re.findall(r"^([A-Z]): (.*)$", asked.rsplit("<texts>", 1)[1], re.MULTILINE):
-            pieces = re.findall(r"<<(.*?)>>", text) if "are marked with" in asked else [text]
+        texts, question = asked.rsplit("<texts>", 1)[1].split("</texts>")
+        for letter, text in re.findall(r"^([A-Z]): (.*)$", question if "PARTS" in question else texts, re.MULTILINE):
+            pieces = [found for part in text.split(" | ") for found in re.findall(r"<<(.*?)>>", part) or [part]]
             yes = 0.95 if any(word in piece.split() for piece in pieces) else 0.05
             lines += [{letter: 1.0}, {":": 1.0}, {" Yes": yes, " No": 1 - yes}, {"\n": 1.0}]
         return Said(chances=lines)

@@ -22,7 +22,7 @@ def honest(body: dict[str, Any], tells: bool = True) -> Said:
     word = _word(prompt)
     texts = re.findall(r"<text>\n(.*?)\n</text>", prompt, re.S)
     if "<texts>" in prompt:
-        return _packed(prompt, word, "marked" in body["messages"][0]["content"], tells)
+        return _packed(prompt, word, tells)
     if "<tokens>" in prompt:
         lines = re.findall(r"^(\d+)\t(.*)$", prompt, re.M)
         return Said(json.dumps({"active": [{"line": int(n), "value": 9} for n, token in lines if token.strip() == word]}))
@@ -58,12 +58,14 @@ def _word(prompt: str) -> str:
     return str(quoted[0] if quoted else PLAIN.findall(claim)[-1])
 
 
-def _packed(prompt: str, word: str, marked: bool, tells: bool) -> Said:
-    """A line for each text: its letter and the answer."""
+def _packed(prompt: str, word: str, tells: bool) -> Said:
+    """A line for each text that is asked about: its letter and the answer."""
     chances: list[Mapping[str, float]] = []
-    for letter, text in re.findall(r"^([A-Z]): (.*)$", prompt.rsplit("<texts>", 1)[1], re.M):
-        shown = " ".join(re.findall(r"<<(.*?)>>", text)) if marked else text
-        chance = SURE if word in PLAIN.findall(shown) else 1 - SURE
+    texts, question = prompt.rsplit("<texts>", 1)[1].split("</texts>")
+    for letter, shown in re.findall(r"^([A-Z]): (.*)$", question if "PARTS" in question else texts, re.M):
+        parts = shown.split(" | ") if "PARTS" in question else [shown]
+        meant = " ".join(" ".join(re.findall(r"<<(.*?)>>", part)) or part for part in parts)
+        chance = SURE if word in PLAIN.findall(meant) else 1 - SURE
         chances += [{letter: 1.0}, {":": 1.0}, {" Yes": chance, " No": 1 - chance}, {"\n": 1.0}]
     return Said(chances=chances[:-1], logprobs=tells)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.evals.judge.fence import excerpt
+from dragoman.evals.judge.fence import excerpt, quotation
 from dragoman.evals.judge.reader import Marked, Passage
 from dragoman.store.fence import fenced, line, unline
 
@@ -89,3 +89,33 @@ def test_a_mark_completes_no_tag() -> None:
 
 def test_an_excerpt_is_one_line() -> None:
     assert excerpt(marked(["a", "\n", "b\u2028"], 1)) == "a<<\\n>>b\\u002028"
+
+
+def test_a_quotation_is_the_marked_words_alone_where_they_name_one_place() -> None:
+    tokens = [" In", " the", " park", " an", " old", " rob", "in", " sang", " in", " the", " rain", "."]
+    assert quotation(marked(tokens, 5, 6)) == "robin"
+    assert quotation(marked(tokens, 2, 7, 8)) == "park | sang in"
+    assert quotation(marked(tokens, 5)) == "<<rob>>in" and quotation(marked(tokens, 6)) == "rob<<in>>"
+    assert quotation(marked(tokens, 9)) == "in <<the>>" and quotation(marked(tokens, 1)) == "In <<the>>"
+    assert quotation(marked(tokens, 3, 10)) == "an | rain"
+    assert quotation(marked(tokens, 9, 11)) == "in <<the>> | ."
+
+
+def test_quoted_words_that_meet_are_one_part() -> None:
+    tokens = [" a", " b", " a", " c", " a"]
+    assert quotation(marked(tokens, 0, 2)) == "<<a>> b <<a>>"
+
+
+def test_what_is_quoted_is_found_in_the_text_once() -> None:
+    tokens = ["One", *"abcdef", "Two", *"abcdef"]
+    shown = quotation(marked(tokens, 11))
+    plain = shown.replace("<<", "").replace(">>", "")
+    assert "".join(tokens).count(plain) == 1 and "".join(tokens).index(plain) + shown.index("<<") == len("".join(tokens[:11]))
+    assert quotation(marked(["x"] * 4, 2)) == "xx<<x>>x"
+    assert quotation(marked(["2", " +", " ", "3", " ="], 2)) == "+<< >>"
+
+
+def test_a_quotation_forges_nothing_either() -> None:
+    assert quotation(marked(["cout", " <", "<", " x", " >>", " y"], 4)) == "››"
+    assert "</text>" not in quotation(marked(["a", "<", "/text>", "b"], 1, 2))
+    assert quotation(marked(["a", "\n", "b\u2028"], 2)) == "b\\u002028" and quotation(marked(["a", "\n", "b"], 1)) == "<<\\n>>"

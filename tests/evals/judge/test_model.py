@@ -313,8 +313,35 @@ def test_the_same_text_is_marked_once_a_request(tmp_path: Path) -> None:
     with ScriptedServer(honest) as server:
         found = run(server, tmp_path, ask)
         assert [answer.value for answer in found] == pytest.approx([YES, NO] * 4)
-        shown = [re.findall(r"^[A-Z]: (\d)", body["messages"][1]["content"], re.M) for body in bodies(server)]
-        assert [sorted(pack) for pack in shown] == [["0", "1", "2", "3"]] * 2
+        said = [body["messages"][1]["content"].split("</texts>") for body in bodies(server)]
+        assert len({texts for texts, _ in said}) == 1, "a server remembers the texts"
+        assert [re.findall(r"^([A-Z]):", question, re.M) for _, question in said] == [list("ABCD")] * 2
+        marks = [re.findall(r": (\w+)", question.split("PARTS:")[1]) for _, question in said]
+        assert sorted(mark for one in marks for mark in one) == ["robin"] * 4 + ["sang"] * 4 and all(
+            len(set(one)) == 2 for one in marks
+        )
+
+
+def test_fuzzing_asks_about_the_packs_of_detection(tmp_path: Path) -> None:
+    texts = [Passage((f"{i}", *(BIRD if i % 2 else STONE).strings)) for i in range(16)]
+    marked = [Marked(text, (place,)) for place in (3, 4) for text in texts[1::2]]
+
+    async def ask(reader: ModelReader) -> list[Answer]:
+        reader.texts = 8
+        await reader.detect(CLAIM, texts, Step(5, "score/label/detection"))
+        return await reader.fuzz(CLAIM, marked, Step(5, "score/label/fuzzing"), texts)
+
+    with ScriptedServer(honest) as server:
+        found = run(server, tmp_path, ask)
+        assert [answer.value for answer in found] == pytest.approx([YES] * 8 + [NO] * 8)
+        said = [body["messages"][1]["content"].split("</texts>") for body in bodies(server)]
+        assert len(said) == 2 + 4 and len({texts for texts, _ in said}) == 2
+        assert {body["messages"][0]["content"] for body in bodies(server)} == {bodies(server)[0]["messages"][0]["content"]}
+        assert sum("PARTS" in question for _, question in said) == 4
+        asked = [re.findall(r"^([A-Z]): ", question, re.M) for _, question in said if "PARTS" in question]
+        assert sum(map(len, asked)) == 16
+        shapes = [body["structured_outputs"]["regex"] for body in bodies(server)[2:]]
+        assert sorted(re.findall("[A-Z](?=:)", shape) for shape in shapes) == sorted(asked)
 
 
 def test_what_a_request_with_several_texts_leaves_open_is_asked_alone(tmp_path: Path) -> None:

@@ -197,18 +197,20 @@ def test_a_line_for_each_text() -> None:
         ),
         ({"B": 0.9, "D": 0.1}, {":": 1.0}, {"Yes": 0.5, "No": 0.5}),
     )
-    found = packed(told(*(place for line in answers for place in line)), 4)
+    found = packed(told(*(place for line in answers for place in line)), "ABCD")
     assert [a.value for a in found] == [pytest.approx(0.8), pytest.approx(0.5), pytest.approx(0.1), None]
     assert [a.place for a in found] == [1, 2, 3, 0]
     assert found[3].unscored == "the text has no answer"
+    some = packed(told(*(place for line in answers for place in line)), ["C", "B"])
+    assert some == [found[2], found[1]] and [a.place for a in some] == [3, 2]
 
 
 def test_what_a_reply_about_several_texts_leaves_open() -> None:
     line = ({"A": 1.0}, {":": 1.0}, {" Yes": 0.8, " No": 0.2}, {"\n": 1.0})
-    twice = packed(told(*line, *line), 2)
+    twice = packed(told(*line, *line), "AB")
     assert [a.unscored for a in twice] == ["the text has two answers", "the text has no answer"]
-    assert [a.value for a in packed(told({"Yes": 0.9, "No": 0.1}), 2)] == [None, None]
-    assert "neither" not in str(packed(reply("A: Yes\nB: No"), 2)) and packed(reply("A: Yes"), 1)[0].value is None
-    assert {a.unscored for a in packed(reply("", finish="content_filter"), 3)} == {"the judge refused"}
+    assert [a.value for a in packed(told({"Yes": 0.9, "No": 0.1}), "AB")] == [None, None]
+    assert "neither" not in str(packed(reply("A: Yes\nB: No"), "AB")) and packed(reply("A: Yes"), "A")[0].value is None
+    assert {a.unscored for a in packed(reply("", finish="content_filter"), "ABC")} == {"the judge refused"}
     vague = ({"A": 1.0}, {":": 1.0}, {" Yes": 0.5, " Perhaps": 0.3, " It": 0.2})
-    assert packed(told(*vague), 1)[0].value is None
+    assert packed(told(*vague), "A")[0].value is None

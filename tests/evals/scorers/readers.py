@@ -69,10 +69,10 @@ class Recording:
         self.passages += passages
         return await self.reader.detect(claim, passages, step)
 
-    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
+    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
         self.steps.append(step.name)
         self.marked += marked
-        return await self.reader.fuzz(claim, marked, step)
+        return await self.reader.fuzz(claim, marked, step, among)
 
     async def simulate(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Simulated]:
         self.steps.append(step.name)
@@ -98,8 +98,8 @@ class Failing(Recording):
     async def detect(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Answer]:
         return [Answer(None, "", "no JSON") if self.fails() else a for a in await super().detect(claim, passages, step)]
 
-    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
-        return [Answer(None, "", "no JSON") if self.fails() else a for a in await super().fuzz(claim, marked, step)]
+    async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
+        return [Answer(None, "", "no JSON") if self.fails() else a for a in await super().fuzz(claim, marked, step, among)]
 
     async def simulate(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Simulated]:
         return [Simulated(None, "", "no JSON") if self.fails() else s for s in await super().simulate(claim, passages, step)]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dragoman.evals.judge.reader import Answer, Marked, Step
+from dragoman.evals.judge.reader import Answer, Marked, Passage, Step
 from dragoman.evals.judge.scripted import Agreeing, Guessing
 from dragoman.evals.organism.concepts import CONCEPTS
-from dragoman.evals.scorers import fuzzing
+from dragoman.evals.scorers import detection, fuzzing
 from dragoman.evals.scorers.exam import Exam
 
 from .planted import STEP, exam
@@ -105,6 +105,30 @@ def test_figures_equal_a_plain_computation_and_both_versions_are_asked() -> None
     assert accuracy.value == pytest.approx((np.mean(right > 0.5) + np.mean(wrong <= 0.5)) / 2, abs=1e-12)
 
 
+@pytest.mark.parametrize("width", [None, 0.05])
+def test_a_judge_is_told_the_texts_of_detection_batch_by_batch(width: float | None) -> None:
+    class Detecting(Guessing):
+        def __init__(self) -> None:
+            super().__init__(3)
+            self.detected: list[list[Passage]] = []
+            self.told: list[list[Passage]] = []
+
+        async def detect(self, claim: str, passages: Sequence[Passage], step: Step) -> list[Answer]:
+            self.detected.append(list(passages))
+            return await super().detect(claim, passages, step)
+
+        async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
+            assert {item.passage for item in marked} <= set(among)
+            self.told.append(list(among))
+            return await super().fuzz(claim, marked, step, among)
+
+    reader, made = Detecting(), exam()
+    asyncio.run(detection.collect(reader, "c", made, STEP, width))
+    found = asyncio.run(fuzzing.collect(reader, "c", made, STEP, width))
+    assert reader.told == reader.detected and (len(reader.told) > 1) == (width is not None)
+    assert all(answer is not None for answer in found.answers)
+
+
 def test_a_reader_that_looks_at_number_or_shape_of_highlights_learns_nothing() -> None:
     class Counting(Agreeing):
         """Likes many highlights, long runs, or many of them."""
@@ -112,7 +136,7 @@ def test_a_reader_that_looks_at_number_or_shape_of_highlights_learns_nothing() -
         def __init__(self, kind: str) -> None:
             self.kind = kind
 
-        async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
+        async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
             found = [lengths(m.highlights) for m in marked]
             seen = {"number": map(sum, found), "longest": map(max, found), "runs": map(len, found)}[self.kind]
             return [Answer(value / 50, "scripted") for value in seen]
@@ -125,7 +149,7 @@ def test_a_reader_that_looks_at_number_or_shape_of_highlights_learns_nothing() -
 
 def test_asking_ends_early_in_steps_of_their_own() -> None:
     class Sharp(Agreeing):
-        async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step) -> list[Answer]:
+        async def fuzz(self, claim: str, marked: Sequence[Marked], step: Step, among: Sequence[Passage] = ()) -> list[Answer]:
             return [Answer(0.9 if 3 in [m.passage.ids[i] for i in m.highlights] else 0.1, "schema") for m in marked]
 
     reader = Recording(Sharp())
