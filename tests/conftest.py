@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ TERMINAL = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_
 
 for _name in TERMINAL:
     os.environ.pop(_name, None)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background; commands would inherit it and not hear Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ["HF_HUB_OFFLINE"] = "1"  # transformers asks the hub about some tokenizers, even from a folder
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 
 hypothesis.settings.register_profile(

@@ -12,12 +12,13 @@ import asyncio
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ from tests.vllm import usual
 from tests.vllm.exams import Claim, Question, texts, unseen
 from tests.vllm.served import Served
 from tests.vllm.small_judge import FOLDER
-from tests.vllm.widths import Asked, Widths, compare, of_ability
+from tests.vllm.widths import Asked, Shorter, Widths, compare, of_ability, shorter
 
 pytestmark = pytest.mark.vllm
 
@@ -44,12 +45,16 @@ FULL = os.environ.get("DRAGOMAN_BENCH") == "full"
 LABELS = 8 if FULL else 2
 JUDGED = 16 if FULL else 3
 """Labels on which the small judge's intervals are measured."""
-ABILITIES = (0.8, 0.9, 0.97, 0.995)
+ABILITIES = (0.8, 0.9, 0.97, 0.995) if FULL else (0.9,)
 """AUROCs of made-up judges, for which the same is computed."""
 DETECTION, FUZZING, SIMULATION = 100, 100, 10
 """Questions of each score: what is usual."""
 SHORT, LONG = 32, 64
 """Tokens of a text of detection and fuzzing, and of simulation: what is usual."""
+TOGETHER = (1, 10, 20) if FULL else (1, 10)
+"""Texts a request of detection and fuzzing."""
+DEFAULT = 10
+"""What `dragoman score` does unless asked otherwise."""
 TABLE = Path(__file__).parents[2] / "docs" / "benchmarks" / "judge_cost.md"
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}]\n{{ message['content'] }}\n{% endfor %}"
@@ -71,6 +76,8 @@ class Label:
     detection: list[Passage]
     fuzzing: list[Marked]
     simulation: list[Passage]
+    short: list[Passage]
+    """The beginnings of simulation's texts."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,16 @@ class Numbers:
 
     detection: int = DETECTION
     fuzzing: int = FUZZING
+    simulation: int | None = None
+    """So many short texts; None: the usual long ones."""
+
+
+class Way(NamedTuple):
+    """How labels are asked about by us."""
+
+    name: str
+    ask: Numbers
+    texts: int = DEFAULT
 
 
 @dataclass
@@ -124,18 +141,19 @@ def server(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPath
         served.stop()
 
 
-def labels(tokenizer: PreTrainedTokenizerFast) -> list[Label]:
+def labels(tokenizer: PreTrainedTokenizerFast, count: int) -> list[Label]:
     """Texts of the organism's corpus, cut to the usual lengths; another part of it for every label."""
     rng = np.random.default_rng(0)
     pieces = [p for text in texts() if len(p := _pieces(tokenizer, text)) >= LONG]
     made = []
-    for number in range(2 * LABELS):
+    for number in range(count):
         drawn = [pieces[i] for i in rng.permutation(len(pieces))[: DETECTION + SIMULATION]]
         short = [Passage(tuple(p[:SHORT])) for p in drawn[:DETECTION]]
         firing = [p for p in short[: FUZZING // 2] for _ in range(2)]
         marked = [Marked(p, tuple(sorted(rng.choice(SHORT, 2, replace=False).tolist()))) for p in firing]
         claim = f"{CLAIMS[number % len(CLAIMS)]}, number {number}"
-        made.append(Label(claim, short, marked, [Passage(tuple(p[:LONG])) for p in drawn[DETECTION:]]))
+        long = [Passage(tuple(p[:LONG])) for p in drawn[DETECTION:]]
+        made.append(Label(claim, short, marked, long, [Passage(p.strings[:SHORT]) for p in long]))
     return made
 
 
@@ -149,23 +167,32 @@ class Answered:
         """Send it, and put an answer into the reply."""
         reply = await self.gateway.ask(model, request, place)
         half = math.log(0.5)
+        either = (TokenChance("Yes", half), TokenChance("No", half))
+        lines = [((TokenChance(f"{letter}: ", 0.0),), either, (TokenChance("\n", 0.0),)) for letter in _asked(request)]
         slots = reply.prompt_logprobs
         return replace(
             reply,
             texts=("Yes",),
-            logprobs=((TokenChance("Yes", half), TokenChance("No", half)),),
+            logprobs=tuple(place for line in lines for place in line) or (either,),
             prompt_logprobs=None if slots is None else tuple({**at, "0": half, "9": half} for at in slots),
         )
+
+
+def _asked(request: Request) -> list[str]:
+    """Letters of the texts that a request asks about together."""
+    return re.findall(r"([A-Z]): \(", request.pattern or "")
 
 
 def ours(
     reader: ModelReader, label: Label, number: int, ask: Numbers
 ) -> dict[str, Callable[[], Awaitable[Sequence[Answer | Simulated]]]]:
     """The three scores as steps that can be counted one by one."""
+    texts = label.detection[: ask.detection]
+    listed = label.simulation if ask.simulation is None else label.short[: ask.simulation]
     return {
-        "detection": lambda: reader.detect(label.claim, label.detection[: ask.detection], Step(number, "ours/detection")),
-        "fuzzing": lambda: reader.fuzz(label.claim, label.fuzzing[: ask.fuzzing], Step(number, "ours/fuzzing")),
-        "simulation": lambda: reader.simulate(label.claim, label.simulation, Step(number, "ours/simulation")),
+        "detection": lambda: reader.detect(label.claim, texts, Step(number, "ours/detection")),
+        "fuzzing": lambda: reader.fuzz(label.claim, label.fuzzing[: ask.fuzzing], Step(number, "ours/fuzzing"), texts),
+        "simulation": lambda: reader.simulate(label.claim, listed, Step(number, "ours/simulation")),
     }
 
 
@@ -183,9 +210,9 @@ def usually(label: Label) -> dict[str, list[Request]]:
     }
 
 
-def measure(server: Served, path: Path, asked: list[Label], fewer: Numbers) -> dict[str, dict[str, Tokens]]:
-    """Tokens a label of every way of asking and every score. What is asked fewer questions are other labels, since the server
-    remembers what it has read.
+def measure(server: Served, path: Path, ways: Sequence[Way], asked: Sequence[Label]) -> dict[str, dict[str, Tokens]]:
+    """Tokens a label of every way of asking and every score. Every way has labels of its own, since the server remembers what it
+    has read; the usual one those of the first.
     """
 
     async def run() -> dict[str, dict[str, Tokens]]:
@@ -193,13 +220,15 @@ def measure(server: Served, path: Path, asked: list[Label], fewer: Numbers) -> d
         await model.check()
         found: dict[str, dict[str, Tokens]] = {}
         async with Gateway(Ledger(path / "ledger.sqlite"), "cost", 0, Budget()) as gateway:
-            reader = ModelReader(Answered(gateway), model)
             for number, label in enumerate(asked):
-                way, ask = (OURS, Numbers()) if number < LABELS else (EQUAL, fewer)
-                for score, work in ours(reader, label, number, ask).items():
-                    with _counting(server, found.setdefault(way, {}).setdefault(score, Tokens())):
+                way = ways[number // LABELS]
+                reader = ModelReader(Answered(gateway), model, texts=way.texts)
+                for score, work in ours(reader, label, number, way.ask).items():
+                    with _counting(server, found.setdefault(way.name, {}).setdefault(score, Tokens())):
                         answers = await work()
                     assert all(a.unscored is None for a in answers), answers[0]
+                    together = [isinstance(a, Answer) and a.place > 0 for a in answers]
+                    assert all(together) if way.texts > 1 and score != "simulation" else not any(together)
                 for score, requests in usually(label).items() if number < LABELS else ():
                     with _counting(server, found.setdefault(USUAL, {}).setdefault(score, Tokens())):
                         calls = [gateway.ask(model, r, Place(number, f"usual/{score}", i)) for i, r in enumerate(requests)]
@@ -245,114 +274,129 @@ async def _fuzzed(reader: ModelReader, claim: Claim, exam: list[Question], numbe
 
 
 def test_cost_of_a_label(server: Served, tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
-    widths = {score: compare(asked, DETECTION) for score, asked in judged(tmp_path).items()}
-    print(widths)
-    fewer = Numbers(*(math.ceil(widths[score].fixed / 2) * 2 for score in ("detection", "fuzzing")))
-    found = measure(server, tmp_path, labels(tokenizer), fewer)
-    for way, scores in found.items():
-        print(way, {score: (round(t.whole), round(t.uncached)) for score, t in scores.items()})
-    usual_calls = found[USUAL]["detection"].whole / (DETECTION / 5), found[USUAL]["simulation"].whole
-    assert 650 < usual_calls[0] < 800 and 21_000 < usual_calls[1] < 27_000, "what is published about the usual way"
-    total = {way: sum(t.uncached for t in scores.values()) for way, scores in found.items()}
-    whole = {way: sum(t.whole for t in scores.values()) for way, scores in found.items()}
-    print({way: (round(whole[USUAL] / whole[way], 2), round(total[USUAL] / total[way], 2)) for way in found})
+    rng = np.random.default_rng(0)
+    small = judged(tmp_path)
+    widths = {f"the small judge, {score}": compare(asked, DETECTION) for score, asked in small.items()}
+    made = {f"a judge of AUROC {area:g}": compare(of_ability(area, 60, DETECTION, rng), DETECTION) for area in ABILITIES}
+    short = shorter(SIMULATION, LONG, SHORT)
+    print(widths, made, short)
+    detection, fuzzing = (_even(w.fixed) for w in widths.values())
+    texts = _even(short.texts)
+    assert texts <= SIMULATION
+    ways = [Way(f"{texts} a request", Numbers(), texts) for texts in TOGETHER]
+    ways += [Way("width of the small judge", Numbers(detection, fuzzing, texts))]
+    ways += [Way(f"width of {name}", Numbers(_even(w.fixed), _even(w.fixed), texts)) for name, w in made.items()]
+    found = measure(server, tmp_path, ways, labels(tokenizer, len(ways) * LABELS))
+    cost = {name: Cost.of(scores) for name, scores in found.items()}
+    for name, one in cost.items():
+        print(name, one, [round(x, 2) for x in one.fewer(cost[USUAL])])
+    usual_call, usual_simulation = found[USUAL]["detection"].whole / (DETECTION / 5), found[USUAL]["simulation"].whole
+    assert 650 < usual_call < 800 and 21_000 < usual_simulation < 27_000, "what is published about the usual way"
     if FULL:
-        rng = np.random.default_rng(0)
-        made = {area: compare(of_ability(area, 60, DETECTION, rng), DETECTION) for area in ABILITIES}
-        ratios = [(total[USUAL] / total[way], whole[USUAL] / whole[way]) for way in (OURS, EQUAL)]
-        TABLE.write_text(table(found, ratios, widths, made))
-    assert total[USUAL] / total[OURS] > 1.8
-    assert total[USUAL] / total[EQUAL] > 2
+        TABLE.write_text(table(cost, ways, {**widths, **made}, short))
+    assert cost["10 a request"].fewer(cost[USUAL])[0] > 4
+    for way in ways[len(TOGETHER) :]:
+        assert cost[way.name].fewer(cost[USUAL])[0] > (5 if way.ask.detection < DETECTION else 4.5), way.name
 
 
-def table(
-    found: dict[str, dict[str, Tokens]], ratios: list[tuple[float, float]], widths: dict[str, Widths], made: dict[float, Widths]
-) -> str:
+def _even(questions: float) -> int:
+    """So many, rounded up to an even number: half of them are of either kind."""
+    return math.ceil(questions / 2) * 2
+
+
+class Cost(NamedTuple):
+    """Prompt tokens a label, those of all scores together and the computed ones of each."""
+
+    detection: float
+    fuzzing: float
+    simulation: float
+    whole: float
+
+    @classmethod
+    def of(cls, scores: dict[str, Tokens]) -> Cost:
+        detection, fuzzing, simulation = (scores[name].uncached for name in cls._fields[:3])
+        return cls(detection, fuzzing, simulation, sum(t.whole for t in scores.values()))
+
+    @property
+    def computed(self) -> float:
+        return self.detection + self.fuzzing + self.simulation
+
+    def fewer(self, usual: Cost) -> tuple[float, float]:
+        """How many times fewer tokens than the usual way: computed ones, and all that are sent."""
+        return usual.computed / self.computed, usual.whole / self.whole
+
+
+def table(cost: dict[str, Cost], ways: Sequence[Way], widths: dict[str, Widths], short: Shorter) -> str:
     """The page."""
     lines = [INTRODUCTION]
-    for way, scores in found.items():
-        for score, t in scores.items():
-            lines.append(f"| {way} | {score} | {t.whole:,.0f} | {t.uncached:,.0f} |")
-        whole, uncached = (sum(getattr(t, name) for t in scores.values()) for name in ("whole", "uncached"))
-        lines.append(f"| {way} | **all three** | **{whole:,.0f}** | **{uncached:,.0f}** |")
-    (same, same_whole), (equal, equal_whole) = ratios
-    lines += [
-        "",
-        f"At the same width of the interval **{equal:.2f} times fewer** computed prompt tokens than the usual way",
-        f"({equal_whole:.2f} without a cache); at the same number of questions {same:.2f} times",
-        f"({same_whole:.2f} without a cache).",
-        WIDTHS,
-    ]
-    rows = {f"the small judge, {score}": w for score, w in widths.items()}
-    rows |= {f"a made-up judge of AUROC {area:g}": w for area, w in made.items()}
-    lines += [f"| {name} | {w.usual:.3f} | {DETECTION} | {w.fixed:.0f} | {w.early:.0f} |" for name, w in rows.items()]
+    asked = {way.name: f"{way.ask.detection} / {way.ask.fuzzing} / {_texts(way.ask)}" for way in ways}
+    asked[USUAL] = f"{DETECTION} / {FUZZING} / {_texts(Numbers())}"
+    for name in (USUAL, *(way.name for way in ways)):
+        one = cost[name]
+        figures = " | ".join(f"{tokens:,.0f}" for tokens in (*one[:3], one.computed))
+        computed, sent = one.fewer(cost[USUAL])
+        lines.append(f"| {name} | {asked[name]} | {figures} | **{computed:.2f}** | {one.whole:,.0f} | {sent:.2f} |")
+    lines.append(WIDTHS)
+    lines += [f"| {name} | {w.usual:.3f} | {DETECTION} | {w.fixed:.0f} | {w.early:.0f} |" for name, w in widths.items()]
+    lines.append(SHORTER.format(features=short.features, width=short.usual, texts=short.texts))
     return "\n".join([*lines, CONCLUSION])
 
 
-WIDTHS = f"""
-## How many questions a width takes
-
-The same judge answers with a probability (ours) or with yes or no (usual: the same answers, cut at 0.5, since the small judge
-reads no other prompts than ours), and the same function makes the intervals; the usual way is given the narrower of its two,
-that of the AUROC and that of balanced accuracy. Of {JUDGED} labels that the small judge
-has not seen, and of 60 labels of made-up judges with normal scores. *Early end*: each label is asked in tens until its interval
-is as narrow as makes the mean the same.
-
-| Judge | Mean width, yes or no | Questions, yes or no | With probabilities | With an early end |
-|---|---|---|---|---|"""
-CONCLUSION = """
-## What keeps it from 5
-
-The aim is 5 times fewer at the same width. Probabilities save a quarter to two thirds of the questions where the judge is good,
-and nothing where it is poor (then the ratio is that of equal numbers): there the interval of balanced accuracy, which yes and no
-give as well, is as narrow. An early end saves little
-beyond that at the same *mean* width: what easy labels save, hard ones take (it pays where every label has to reach a width).
-Simulation is read from log-probabilities in both ways and is asked about the same texts. What is left is the price of a
-question: asked one by one, detection and fuzzing pay for the text, for what stands around it and for half a block of the cache,
-more than five at a time behind a cached beginning.
-
-## Several texts a request
-
-`dragoman score` asks detection and fuzzing about 10 texts a request (`--texts-a-request`): a text of 32 tokens then costs
-about 38 computed tokens in detection and 43 in fuzzing, its share of the beginning included. The figures below are counted
-with the same texts and tokenizer, but without a server, by a model of its cache, which gives its counts of
-detection and fuzzing for one text a request exactly. *Width* is at equal width, with the number of
-questions that a made-up judge of that AUROC needs, above.
-
-| Texts a request | Detection | Fuzzing | Simulation | Same number | Width, AUROC 0.9 | 0.97 | 0.995 | Same number, no cache |
-|---|---|---|---|---|---|---|---|---|
-| 1 | 6,568 | 6,508 | 2,377 | 2.12 | 2.69 | 3.84 | 3.57 | 1.45 |
-| 10 | 3,788 | 4,300 | 2,377 | 3.13 | 3.88 | 5.30 | 4.98 | 3.98 |
-| 20 | 3,670 | 4,148 | 2,377 | 3.21 | 3.98 | 5.41 | 5.09 | 4.61 |
-
-So about 5 times is reached where the judge is very good, and 3 to 4 times elsewhere. Six requests of this form, answered by a
-careful reader who saw the prompts alone, came out as the truth is for 96 of 96 texts (12 to 20 a request). The small judge
-of the tests cannot read such requests. One that was wired and trained to (not kept: it simulated worse) had an AUROC of
-0.90 in detection with 8 texts a request and of 0.98 with one, and of 1.00 with both in fuzzing; a sister of it 0.93 with 10
-and 0.88 with 20. That is why 10 is the default, and why `dragoman judge check` compares both ways on the judge that is to
-be used.
-
-Tried on paper and left out: reading the answers at slots of the prompt, as simulation does (no chat template, no cache, and
-no fewer tokens); a slot that is the tab itself (2 tokens a text token instead of 3, but nothing parts a token from its
-value); fuzzing over the texts of detection's requests, of which the server would remember the beginning (a fifth fewer, but
-each score would have to wait for the other). What our way writes is not counted: about 4 tokens a text, where a list of
-five answers has about 11.
-"""
-OURS, EQUAL, USUAL = "ours", "ours, equal width", "usual"
+def _texts(ask: Numbers) -> str:
+    return f"{SIMULATION} of {LONG}" if ask.simulation is None else f"{ask.simulation} of {SHORT}"
 
 
+USUAL = "usual"
 INTRODUCTION = f"""# What a label's scores cost a judge
 
 Written by `DRAGOMAN_BENCH=full make test-vllm`: prompt tokens a label, means of {LABELS} labels, as vLLM counts them (CPU build,
-blocks of 32 tokens), with the tokenizer of Mistral 7B v0.3. All ways ask about the same texts of the organism's corpus:
-{DETECTION} of {SHORT} tokens for detection, {FUZZING} highlightings for fuzzing, {SIMULATION} of {LONG} tokens for simulation.
+blocks of 32 tokens), with the tokenizer of Mistral 7B v0.3. *Computed* are those that were not in the prefix cache. All ways ask
+about texts of the organism's corpus: so many of {SHORT} tokens in detection, so many highlightings in fuzzing, so many
+texts in simulation.
 
 *Usual* is five texts a call after worked examples, and simulation one text a call after worked listings, in prompts of the
-published lengths (tests/vllm/usual.py); the prefix cache is on for it too. The model has random weights, since only tokens are
-counted, and answers of it that could not be read are replaced, or the questions would be asked twice.
+published lengths (tests/vllm/usual.py); the prefix cache is on for it too. The others are ours: at equal numbers with 1, 10 and
+20 texts a request, and, with 10 (the default), at the width of the usual interval for judges of different ability. The model has
+random weights, since only tokens are counted, and answers of it that could not be read are replaced, or the questions would be
+asked twice.
 
-| Way | Score | Prompt tokens | Computed (not from the cache) |
-|---|---|---|---|"""
+| Way | Asked: each score | Detection | Fuzzing | Simulation | Computed | Times fewer | Sent | Times fewer without a cache |
+|---|---|---|---|---|---|---|---|---|"""
+WIDTHS = f"""
+## How many questions a width takes
+
+The same judge answers with a probability (ours) or with yes or no (usual: the same answers, cut at 0.5), and the same function
+makes the intervals; the usual way is given the narrower of its two, that of the AUROC and that of balanced accuracy. Of {JUDGED}
+labels that the small judge has not seen, and of 60 labels of made-up judges with normal scores. *Early end*: each label is asked
+in tens until its interval is as narrow as makes the mean the same.
+
+| Judge | Mean width, yes or no | Questions, yes or no | With probabilities | With an early end |
+|---|---|---|---|---|"""
+SHORTER = f"""
+The interval of simulation's r resamples documents, so that it is the number of texts that makes it narrow: of {{features}}
+features made from concepts, predicted by the mean of every token, {SIMULATION} texts of {LONG} tokens have a mean width of
+{{width:.3f}}, which {{texts:.1f}} texts of {SHORT} tokens reach as well (half of each the most active ones, half random). A store
+harvested with `--window {SHORT}` is asked about in texts of that length; with the default of 127 tokens all ways pay for longer
+texts."""
+CONCLUSION = """
+## Where it comes from
+
+Probabilities save a quarter to two thirds of the questions where the judge is good, and nothing where it is poor: there the
+interval of balanced accuracy, which yes and no give as well, is as narrow. An early end saves little beyond that at the same
+*mean* width: what easy labels save, hard ones take (it pays where every label has to reach a width). A text that stands among ten
+costs little more than its own tokens, and fuzzing quotes the marked words behind the same texts, which the server remembers.
+
+Whether a judge reads ten texts as well as one is another question. 24 requests of this form, answered by a careful reader who saw
+the prompts alone, came out as the truth is for 141 of 145 texts (docs/judging.md). The small judge of the tests cannot read such
+requests. One that was wired and trained to read ten texts in both questions (with the marks in the text; not kept: it simulated
+worse) had an AUROC of 0.90 in detection with 8 texts a request and of 0.98 with one, and of 1.00 with both in fuzzing; a sister
+of it 0.93 with 10 and 0.88 with 20. That is why 10 is the default, and why `dragoman judge check` compares both ways on the judge
+that is to be used.
+
+Tried on paper and left out: reading the answers at slots of the prompt, as simulation does (no chat template, no cache, and
+no fewer tokens); a slot that is the tab itself (2 tokens a text token instead of 3, but nothing parts a token from its
+value). What our way writes is not counted: about 4 tokens a text, where a list of five answers has about 11.
+"""
 
 
 @contextmanager

@@ -94,13 +94,14 @@ async def _ask(reader: Reader, claim: Known, place: int, rng: random.Random, pac
 
     texts = [text.passage for text in (*claim.true, *claim.false)]
     order = rng.sample(range(len(texts)), len(texts))
+    shown = [texts[i] for i in order]
     marked = [_marked(text, right, rng) for right in (True, False) for text in claim.true]
     mixed = rng.sample(range(len(marked)), len(marked))
 
     async def both(judge: Reader, prefix: str) -> tuple[list[Answer], list[Answer]]:
         detected, fuzzed = await asyncio.gather(
-            judge.detect(claim.claim, [texts[i] for i in order], step(f"{prefix}detection")),
-            judge.fuzz(claim.claim, [marked[i] for i in mixed], step(f"{prefix}fuzzing")),
+            judge.detect(claim.claim, shown, step(f"{prefix}detection")),
+            judge.fuzz(claim.claim, [marked[i] for i in mixed], step(f"{prefix}fuzzing"), shown),
         )
         return _sorted(detected, order), _sorted(fuzzed, mixed)
 
