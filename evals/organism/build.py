@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,8 @@ from tempfile import TemporaryDirectory
 import torch
 
 from dragoman.evals.organism import competence, truth
-from dragoman.evals.organism.corpus import generate
+from dragoman.evals.organism.compact import CompactPoint, CompactSettings, make_compact
+from dragoman.evals.organism.corpus import document, generate
 from dragoman.evals.organism.document import Document
 from dragoman.evals.organism.load import OrganismPaths, organism_paths
 from dragoman.evals.organism.sae import LAYER, TopK, load_sae
@@ -39,6 +41,8 @@ class BuildSettings:
 
     model: ModelSettings = field(default_factory=ModelSettings)
     """The language model and its training."""
+    compact: CompactSettings = field(default_factory=CompactSettings)
+    """The last part of its training, together with a dictionary."""
     sae: Settings = SAE
     """The dictionary of the residual stream and its training."""
     transcoders: Settings = TRANSCODERS
@@ -73,6 +77,8 @@ class Built:
 
 # Streams of documents that never meet: the corpus gives other documents for every seed.
 _MODEL, _TOKENIZER, _DICTIONARY, _TEST = range(4)
+# Documents of the model's stream from this number on are left for the last part of its training.
+_UNREAD = 1_000_000
 # All of the dictionary's text, so that the model reads it once.
 _AT_ONCE = 1 << 22
 
@@ -81,7 +87,7 @@ def build(out: Path, seed: int = 0, settings: BuildSettings | None = None, *, pr
     """Write `model/`, `sae/`, `transcoders/`, `cross_layer/`, `competence.json` and `truth.json` to `out`.
 
     The same seed and settings on the same machine give the same files, but for the times in the training logs. The default
-    settings take about 25 minutes on one core.
+    settings take about 35 minutes on one core.
     """
     settings = settings or BuildSettings()
     began = time.monotonic()
@@ -94,8 +100,10 @@ def build(out: Path, seed: int = 0, settings: BuildSettings | None = None, *, pr
         _documents(seed, _MODEL, 10**9), tokenizer, settings.model, seed=seed, progress=lambda point: progress(_model_line(point))
     )
     save_model(trained, tokenizer, paths.model)
-    model = load_model(paths.model)
     count = settings.sae_documents
+    if settings.compact.tokens:
+        compact_model(paths, settings, seed=seed, progress=progress)
+    model = load_model(paths.model)
     train_dictionary(paths, settings.sae, count=count, seed=seed, progress=progress)
     train_transcoders(paths, settings.transcoders, settings.cross_layer, count=count, seed=seed, progress=progress)
     sae = load_sae(paths.sae)
@@ -108,6 +116,27 @@ def build(out: Path, seed: int = 0, settings: BuildSettings | None = None, *, pr
         report = truth.measure(model, tokenizer, sae, tests, progress=progress)
         truth.save_report(report, out / "truth.json")
     return Built(paths, tuple(rows), report, time.monotonic() - began)
+
+
+def compact_model(paths: OrganismPaths, settings: BuildSettings, *, seed: int, progress: Callable[[str], None] = print) -> None:
+    """The last part of the model's training, from the weights in its folder, in whose place it writes the new ones."""
+    with TemporaryDirectory() as folder:
+        beside = replace(paths, sae=Path(folder))
+        train_dictionary(beside, settings.sae, count=settings.sae_documents, seed=seed, progress=progress)
+        sae = load_sae(beside.sae)
+    model, tokenizer = load_model(paths.model), load_tokenizer(paths.model)
+    progress(f"model, together with a dictionary: {settings.compact.tokens} tokens")
+    make_compact(
+        model,
+        sae,
+        (document(_stream(seed, _MODEL), number, split="train") for number in itertools.count(_UNREAD)),
+        tokenizer,
+        settings.model,
+        settings.compact,
+        seed=seed,
+        progress=lambda point: progress(_compact_line(point)),
+    )
+    save_model(model, tokenizer, paths.model)
 
 
 def train_dictionary(
@@ -172,8 +201,8 @@ class _Texts:
     count: int
 
     def __iter__(self) -> Iterator[documents.Document]:
-        for number, document in enumerate(generate(self.seed, self.count, split="train")):
-            yield documents.Document(document.text, f"{self.seed}:{number}")
+        for number, made in enumerate(generate(self.seed, self.count, split="train")):
+            yield documents.Document(made.text, f"{self.seed}:{number}")
 
 
 def _stream(seed: int, purpose: int) -> int:
@@ -186,6 +215,11 @@ def _documents(seed: int, purpose: int, count: int) -> Iterator[Document]:
 
 def _model_line(point: TrainingPoint) -> str:
     return f"  {point.tokens:>9} tokens, loss {point.loss:.3f}, rate {point.rate:.1e}, {point.seconds:.0f} s"
+
+
+def _compact_line(point: CompactPoint) -> str:
+    figures = f"loss {point.loss:.3f}, unexplained {point.unexplained:.4f}, drift {point.drift:.4f}"
+    return f"  {point.tokens:>9} tokens, {figures}, {point.seconds:.0f} s"
 
 
 def _dictionary_line(lines: Sequence[Logged]) -> str:

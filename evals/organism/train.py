@@ -91,20 +91,20 @@ def train_model(
     model.train()
     # On windows this short, attention written out is faster than the fused kernel with a mask.
     model.set_attn_implementation("eager")
-    optimizers = _optimizers(model, settings)
+    trained_by = optimizers(model, settings)
     loss_of = _loss_function(model, settings)
     began = time.monotonic()
     seen = 0
     recent: list[Tensor] = []
-    for step, (ids, targets, segments, positions) in enumerate(_batches(documents, tokenizer, settings, seed)):
-        share = _schedule(step, seen / settings.tokens, settings)
-        for optimizer, peak in optimizers:
+    for step, (ids, targets, segments, positions) in enumerate(batches(documents, tokenizer, settings, seed)):
+        share = share_of_peak(step, seen / settings.tokens, settings)
+        for optimizer, peak in trained_by:
             for group in optimizer.param_groups:
                 group["lr"] = peak * share
         loss = loss_of(ids, targets, segments, positions)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer, _ in optimizers:
+        for optimizer, _ in trained_by:
             optimizer.step()
         model.zero_grad(set_to_none=True)
         recent.append(loss.detach())
@@ -173,7 +173,7 @@ def _config(tokenizer: PreTrainedTokenizerFast, settings: ModelSettings) -> Llam
     )
 
 
-def _optimizers(model: LlamaForCausalLM, settings: ModelSettings) -> list[tuple[torch.optim.Optimizer, float]]:
+def optimizers(model: LlamaForCausalLM, settings: ModelSettings) -> list[tuple[torch.optim.Optimizer, float]]:
     """Muon for the blocks' matrices, AdamW for everything else, each with its peak rate."""
     inside = {p for p in model.model.layers.parameters() if p.ndim == 2}
     tables = [p for p in model.parameters() if p.ndim == 2 and p not in inside]
@@ -184,14 +184,14 @@ def _optimizers(model: LlamaForCausalLM, settings: ModelSettings) -> list[tuple[
     return [(Muon(matrices, settings.matrix_rate, decay=settings.decay), settings.matrix_rate), (adam, settings.rate)]
 
 
-def _schedule(step: int, done: float, settings: ModelSettings) -> float:
+def share_of_peak(step: int, done: float, settings: ModelSettings) -> float:
     """Share of the peak rate: a short rise, flat, then linear to almost nothing."""
     rise = min(1.0, (step + 1) / settings.warmup)
     fall = min(1.0, (1.0 - done) / (1.0 - settings.flat))
     return max(1e-3, rise * fall)
 
 
-def _batches(
+def batches(
     documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast, settings: ModelSettings, seed: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Steps of (ids, targets, segments, positions), each [batch / row, row]; shuffled inside buffers of 4,096 documents."""

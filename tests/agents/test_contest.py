@@ -33,23 +33,10 @@ from dragoman.store.features import Store
 from tests.evals.gateway.server import Said as Reply
 from tests.evals.gateway.server import ScriptedServer
 
+from .known import CONCEPTS
 from .scripted import claim, proposal
 
 pytestmark = pytest.mark.slow
-KNOWN = {
-    94: "next:geo.city",
-    483: "next:geo.capital",
-    557: "next:geo.river",
-    579: "next:date.year",
-    647: "bracket.close",
-    711: "json.key",
-    1307: "next:json.key",
-    1447: "sum.first.units",
-    1450: "ioi.giver",
-    1500: "sum.equals",
-    1533: "ioi.verb",
-}
-"""Features of the shipped dictionary and what they stand for; some are too rare in the store of the tests."""
 
 
 class Ready:
@@ -69,7 +56,7 @@ def trial(harvested: Path) -> OrganismTrial:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(organism_paths().model)
     with Store.open(harvested) as store:
         live = set(store.features("live"))
-    matches = [Match(feature, concept, 0.9, False) for feature, concept in KNOWN.items() if feature in live]
+    matches = [Match(feature, concept, 0.9, False) for feature, concept in CONCEPTS.items() if feature in live]
     return OrganismTrial(harvested, corpus_documents(800), tokenizer, 3, len(matches), pool=400, matches=matches)
 
 

@@ -21,13 +21,12 @@ from dragoman.store.errors import UserError
 from dragoman.store.features import Store
 from dragoman.store.findings import Experiment
 from dragoman.store.trails import Trails
+from tests.agents.known import QUESTION as FEATURE
+from tests.agents.known import QUESTION_RULE as TRUE
 from tests.agents.scripted import Scripted, claim, turn, written
 from tests.dragoman.command import here
 from tests.evals.gateway.server import Said, ScriptedServer
 
-FEATURE = 72
-TRUE = 'moderately: "?"'
-"""What feature 72 of the organism mostly fires on."""
 FALSE = 'strongly: "March" "May" "June"'
 RIGHT = claim("Fires on question marks.", TRUE, "question marks")
 WRONG = claim("Fires on the names of months.", FALSE, "months")
@@ -45,7 +44,7 @@ def held(prompt: str) -> str:
 def proposes(prompt: str) -> dict[str, Any]:
     """A question and a sentence with a month, other ones than those that were run or proposed."""
     n = prompt.count("Result:") + prompt.count("\n- write: ")
-    return {"tests": [written(f"What is number {n}?", "?"), written(f"We met in March {n}.", "March")], "looks": []}
+    return {"tests": [written(f"What are the {n} keys?", "?"), written(f"We met in March {n}.", "March")], "looks": []}
 
 
 def foretells(prompt: str, months: str = "H2") -> dict[str, Any]:
@@ -218,7 +217,7 @@ def test_induction_predicts_edits_of_a_text_of_the_rivals_own(organism: Path) ->
 
     def proposes_edits(prompt: str) -> dict[str, Any]:
         n = prompt.count("Result:")
-        edit = {"kind": "edit", "text": f"What is number {n}?", "find": "What", "put": "March", "focus": "?"}
+        edit = {"kind": "edit", "text": f"What are the {n} keys?", "find": "What", "put": "March", "focus": "?"}
         return {"tests": [edit], "looks": []}
 
     model = debater(contest=proposes_edits, foretell=lambda p: {"outcomes": ["unsure"] * p.count("\n- ")})
@@ -263,7 +262,7 @@ def test_induction_against_induction_needs_no_model(organism: Path) -> None:
     assert len(first) == 8 and all(one.said["A"] != one.said["B"] for one in first)  # train was searched for where they differ
     assert found.transcript.labels[0].description.startswith("Fires moderately on")
     given_up = found.transcript.rounds[0].turns["B"]
-    assert given_up.move == "amend" and given_up.reason == "It contradicts 0 of 8 results, H2 8."
+    assert given_up.move == "amend" and re.fullmatch(r"It contradicts 0 of 8 results, H2 [78]\.", given_up.reason)
 
 
 def test_the_command_prints_the_transcript(organism: Path) -> None:

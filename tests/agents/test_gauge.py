@@ -12,11 +12,9 @@ from dragoman.agents.settings import Settings
 from dragoman.evals.gateway.budget import Budget
 from dragoman.store.features import Store
 from dragoman.store.trails import Trails
+from tests.agents.known import QUESTION as FEATURE
 from tests.agents.scripted import Scripted, claim, proposal
 from tests.evals.gateway.server import Said, ScriptedServer
-
-FEATURE = 72
-"""Fires on question marks."""
 
 
 def reader(body: dict[str, Any]) -> Said:

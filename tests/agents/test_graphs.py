@@ -22,11 +22,12 @@ from langgraph.graph.state import CompiledStateGraph
 from dragoman.store.chats import Chats
 from dragoman.store.errors import UserError
 from dragoman.store.features import Store
+from tests.agents.known import QUESTION as FEATURE
+from tests.agents.known import QUESTION_RULE
 
 ROOT = Path(__file__).parents[2]
 NAMED = json.loads((ROOT / "langgraph.json").read_text())["graphs"]
-FEATURE = 72
-RULES = ['moderately: "?"', 'strongly: "March" "May" "June"']
+RULES = [QUESTION_RULE, 'strongly: "March" "May" "June"']
 NODES = {
     "labeler": {"gather", "propose", "design", "experiment", "revise", "debate", "score", "record"},
     "debate": {"open", "round", "verdict"},
@@ -132,7 +133,7 @@ def test_the_investigator_tells_what_it_does_while_it_does_it(server: Served) ->
     lines = [line for line in server.run("investigator", "stream").splitlines() if line.startswith("data: {")]
     events = [event for line in lines if "event" in (event := json.loads(line[6:]))]
     assert [event["event"] for event in events][:2] == ["called", "returned"], server.log.read_text()
-    assert [event["event"] for event in events][-1] == "answer" and "sae/72" in events[-1]["statements"][0]["text"]
+    assert [event["event"] for event in events][-1] == "answer" and f"sae/{FEATURE}" in events[-1]["statements"][0]["text"]
     with Store.open(server.store) as store, closing(Chats(store.ledger.path)) as chats:
         (thread,) = chats.threads()
         assert thread.first == str(FEATURE) and thread.last == "answer", "it can be gone on with in the terminal"

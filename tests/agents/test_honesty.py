@@ -37,13 +37,13 @@ from dragoman.store.trails import Trails
 from dragoman.store.view import TrainView
 from dragoman.tools.toolbox import Desk, Toolbox, registry
 from dragoman.tools.workbench import Workbench
+from tests.agents.known import OTHERS, QUESTION_RULE
+from tests.agents.known import QUESTION as FEATURE
 from tests.agents.marked import hostile_calls, marked_store, marks_in
 from tests.agents.scripted import Scripted, claim, proposal, revision, written
 from tests.evals.gateway.server import Said, ScriptedServer
 
-FEATURE = 72
-OTHERS = (65, 71)
-RIGHT = claim("Fires on question marks.", 'moderately: "?"', "question marks")
+RIGHT = claim("Fires on question marks.", QUESTION_RULE, "question marks")
 LOOKS = 4
 """Tools that a researcher may call in a round."""
 SECRET = 0.7391284
@@ -154,7 +154,7 @@ def test_no_prompt_of_a_debate_holds_another_row(path: Path) -> None:
     def contest(prompt: str) -> dict[str, Any]:
         n = prompt.count("Result:") + prompt.count("\n- write: ")
         edits = [{**written("", "is"), "kind": "edit", "example": one, "find": " is", "put": " was"} for one in contexts]
-        return {"tests": [*edits, written(f"Who is number {n}?", "?")], "looks": [{"tool": "query_store", "arguments": "{}"}]}
+        return {"tests": [*edits, written(f"What are the {n} keys?", "?")], "looks": [{"tool": "query_store", "arguments": "{}"}]}
 
     months = claim("Fires on the names of months.", 'strongly: "March" "May"', "months")
     model = Scripted(propose=lambda p: proposal(RIGHT, months), contest=contest)

@@ -18,13 +18,12 @@ from dragoman.agents.settings import Parts, Settings
 from dragoman.evals.gateway.budget import Budget
 from dragoman.store.features import Store
 from dragoman.store.trails import Trails
+from tests.agents.known import QUESTION as FEATURE
+from tests.agents.known import QUESTION_RULE as TRUE
 from tests.agents.ledgers import rows
 from tests.agents.scripted import Scripted, claim, proposal, revision, step_of, written
 from tests.evals.gateway.server import Said, ScriptedServer
 
-TRUE = 'moderately: "?"'
-"""What feature 72 of the organism mostly fires on."""
-FEATURE = 72
 WRONG = claim("Fires on the names of months.", 'strongly: "March" "May" "June"', "months")
 RIGHT = claim("Fires on question marks.", TRUE, "question marks")
 
@@ -196,23 +195,21 @@ def steered(prompt: str, word: str, **predictions: str) -> dict[str, Any]:
     return {**written(prompt, word, **predictions), "kind": "steer"}
 
 
-PROMPTS = ("She was in the garden. The", "What is the capital of Brevia", "Today Mary and Tom went to the")
+PROMPTS = ("She was in the garden. The", "He stood in the kitchen. The", "They met in the school. The")
 
 
 @pytest.mark.parametrize(
     ("said", "word", "published"),
     [
-        pytest.param("promotes", "\n", "It ends the line.", id="true"),
-        pytest.param("suppresses", "\n", None, id="false"),
+        pytest.param("promotes", " Yes", "It answers yes.", id="true"),
+        pytest.param("suppresses", " Yes", None, id="false"),
         pytest.param("promotes", "no such token", None, id="cannot be run"),
     ],
 )
 def test_an_output_claim_is_tested_on_its_own_side(organism: Path, said: str, word: str, published: str | None) -> None:
-    """After a question mark the organism ends the line; only a claim that experiments support is published."""
+    """After a question mark the organism answers; only a claim that experiments support is published."""
     tests = [steered(prompt, word, H2=said, H1="fires") for prompt in PROMPTS]
-    model = Scripted(
-        propose=lambda p: proposal(RIGHT, output="It ends the line."), design=lambda p: {"tests": tests, "looks": []}
-    )
+    model = Scripted(propose=lambda p: proposal(RIGHT, output="It answers yes."), design=lambda p: {"tests": tests, "looks": []})
     outcome = labeled(organism, model, Settings(rounds=1))
     with Store.open(organism) as store:
         (label,) = store.ledger.labels(run=outcome.run.id)
@@ -221,7 +218,7 @@ def test_an_output_claim_is_tested_on_its_own_side(organism: Path, said: str, wo
         trails.close()
     assert label.output_claim == published and label.pattern == TRUE
     assert {one.outcome for one in predictions} == {said}  # what a claim about the input says of steering is not asked
-    verdict = "inconclusive" if word != "\n" else "held" if published else "failed"
+    verdict = "inconclusive" if word != " Yes" else "held" if published else "failed"
     assert [one.verdict for one in predictions] == [verdict] * 3
 
 

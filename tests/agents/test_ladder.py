@@ -10,15 +10,12 @@ from dragoman.agents import ladder
 from dragoman.agents.campaign import Means
 from dragoman.agents.settings import Parts, Settings
 from dragoman.evals.scoring import score
+from tests.agents.known import QUESTION, RULES
 from tests.agents.scripted import Scripted, claim, feature_of, proposal, revision
 from tests.evals.gateway.server import ScriptedServer
 
-FEATURES = (72, 195, 42)
-TRUE = {
-    "sae/72": 'moderately: "?"',
-    "sae/195": 'moderately: any where next2 "=" "+", prev whitespace',
-    "sae/42": 'weakly: "a" where word-start',
-}
+FEATURES = tuple(RULES)
+TRUE = {f"sae/{feature}": rule for feature, rule in RULES.items()}
 
 
 def climbed(path: Path, contestants: list[ladder.Contestant], model: Scripted) -> list[ladder.Place]:
@@ -40,8 +37,8 @@ def test_a_loop_that_finds_the_truth_is_worth_what_it_says(organism: Path) -> No
     """One-shot knows one feature of three, the loop finds the others; what is left unlabeled counts as chance."""
 
     def first(prompt: str) -> dict[str, object]:
-        known = feature_of(prompt) == "sae/72"
-        return proposal(claim("It.", TRUE["sae/72"] if known else 'fully: "March" "May"'))
+        known = feature_of(prompt) == f"sae/{QUESTION}"
+        return proposal(claim("It.", TRUE[f"sae/{QUESTION}"] if known else 'fully: "March" "May"'))
 
     model = Scripted(propose=first, revise=lambda prompt: revision(claim("Really it.", TRUE[feature_of(prompt)])))
     base = Settings(rounds=1)

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dragoman.evals.organism import competence, truth
 from dragoman.evals.organism.build import BuildSettings, Built, build
+from dragoman.evals.organism.compact import CompactSettings
 from dragoman.evals.organism.train import ModelSettings
 from dragoman.tools.dictionaries import load_all
 from dragoman.tools.subject import Subject
@@ -22,6 +23,7 @@ TINY = BuildSettings(
     model=ModelSettings(
         wired=0, echo_tokens=2_000, width=32, layers=3, hidden=32, tokens=8_000, batch=1024, warmup=2, compile=False
     ),
+    compact=CompactSettings(tokens=4_000, warmup=1, measured=20),
     sae=Settings(features=64, k=8, tokens=40 * 256, batch=256, dead_after=5000),
     transcoders=Settings("transcoder", features=48, k=8, tokens=20 * 256, batch=256),
     cross_layer=Settings("cross-layer", features=32, k=8, tokens=20 * 256, batch=256),
