@@ -16,8 +16,9 @@ from dragoman.agents.settings import Settings
 from dragoman.evals.gateway.budget import Budget
 from dragoman.store.features import Store
 from dragoman.store.trails import Trails
+from tests.agents.known import QUESTION as FEATURE
 from tests.agents.scripted import Scripted, proposal, turn, written
-from tests.agents.test_debate import BOTH, FEATURE, RIGHT, WRONG, debater, held, liar
+from tests.agents.test_debate import BOTH, RIGHT, WRONG, debater, held, liar
 from tests.evals.gateway.server import ScriptedServer
 
 MARGIN = 2.0
