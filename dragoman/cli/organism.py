@@ -22,7 +22,7 @@ def build(
     ],
     seed: Seed = 0,
 ) -> None:
-    """Train the model and its dictionaries from a seed (about half an hour, on one core)."""
+    """Train the model and its dictionaries from a seed (about 40 minutes, on one core)."""
     from dragoman.evals.organism.build import build as run
 
     from .output import console

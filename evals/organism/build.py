@@ -87,7 +87,7 @@ def build(out: Path, seed: int = 0, settings: BuildSettings | None = None, *, pr
     """Write `model/`, `sae/`, `transcoders/`, `cross_layer/`, `competence.json` and `truth.json` to `out`.
 
     The same seed and settings on the same machine give the same files, but for the times in the training logs. The default
-    settings take about 35 minutes on one core.
+    settings take about 40 minutes on one core.
     """
     settings = settings or BuildSettings()
     began = time.monotonic()
