@@ -83,7 +83,9 @@ async def collect(
         for highlights in (asked.right, asked.wrong)
         for row, positions in zip(asked.rows, highlights, strict=True)
     ]
-    batches = detection.batched(exam, width, size) or [asked.rows]
+    *batches, last = detection.batched(exam, width, size) or [asked.rows[:0]]
+    known = np.concatenate([*batches, last])
+    batches.append(np.concatenate([last, asked.rows[~np.isin(asked.rows, known)]]))
     parts = [np.flatnonzero(np.isin(np.tile(asked.rows, 2), rows)) for rows in batches]
 
     async def put(batch: Int[NDArray[np.int64], " batch"], where: Step) -> list[Answer]:

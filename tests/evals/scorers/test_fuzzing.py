@@ -17,6 +17,7 @@ from dragoman.evals.judge.scripted import Agreeing, Guessing
 from dragoman.evals.organism.concepts import CONCEPTS
 from dragoman.evals.scorers import detection, fuzzing
 from dragoman.evals.scorers.exam import Exam
+from dragoman.evals.scorers.sample import DetectionSample
 
 from .planted import STEP, exam
 from .readers import Recording
@@ -127,6 +128,19 @@ def test_a_judge_is_told_the_texts_of_detection_batch_by_batch(width: float | No
     found = asyncio.run(fuzzing.collect(reader, "c", made, STEP, width))
     assert reader.told == reader.detected and (len(reader.told) > 1) == (width is not None)
     assert all(answer is not None for answer in found.answers)
+
+
+@pytest.mark.parametrize("width", [None, 0.05])
+def test_contexts_that_detection_does_not_ask_about_are_asked_about_all_the_same(width: float | None) -> None:
+    made = exam()
+    fires = made.sample.fires
+    kept = fires.truth | (np.cumsum(~fires.truth) <= 3)
+    few = DetectionSample(fires.rows[kept], fires.truth[kept], fires.near_misses)
+    made = replace(made, sample=replace(made.sample, fires=few))
+    asked = detection.batched(made, width)
+    assert asked and not np.isin(fires.rows[fires.truth], np.concatenate(asked)).all(), "too few silent ones, so it is not asked"
+    found = asyncio.run(fuzzing.collect(Guessing(3), "c", made, STEP, width))
+    assert len(found.answers) == 80 and all(answer is not None for answer in found.answers)
 
 
 def test_a_reader_that_looks_at_number_or_shape_of_highlights_learns_nothing() -> None:
