@@ -83,7 +83,11 @@ def test_edits_are_small_canonical_and_of_many_kinds(laboratory: WorkbenchLabora
         assert list(edit.passage.ids) == laboratory.bench.subject.tokenize(edit.passage.text).ids.tolist()
         same = sum(a == b for a, b in zip(edit.passage.ids, passage.ids, strict=False))
         tail = sum(a == b for a, b in zip(edit.passage.ids[::-1], passage.ids[::-1], strict=False))
-        assert edit.passage.ids != passage.ids and same + tail >= 8, edit.done
+        assert edit.passage.ids != passage.ids
+        if edit.done.startswith("cut off"):  # it may leave little, but nothing else than what stood there
+            assert tail == len(edit.passage.ids), edit.done
+        else:
+            assert same + tail >= 8, edit.done
     assert len({edit.done.split()[0] for edit in found}) >= 6, "many kinds"
     assert asyncio.run(laboratory.alter(feature, passage, 16, 3)) == found
     assert asyncio.run(laboratory.alter(feature, passage, 16, 4)) != found
